@@ -1,0 +1,52 @@
+/*
+ * heap.h: plain memory that no account counts: buffers of connections, parsers and replies.
+ * Any thread may free what another one allocated. Nothing here answers NULL: a process that cannot
+ * get a few bytes for a reply cannot say so either, so exhaustion ends it.
+ * What stores data goes through core/memory.h instead, which counts.
+ */
+#pragma once
+
+#include "core/base.h"
+
+#ifdef TESSERA_SYSTEM_MALLOC
+#include <stdlib.h>
+#else
+#include <mimalloc.h>
+#endif
+
+/** At least `size` bytes, uninitialised, aligned for any type. Never NULL, aborts on exhaustion. */
+static inline void *
+heap_alloc(size_t size)
+{
+#ifdef TESSERA_SYSTEM_MALLOC
+    void *memory = malloc(size == 0 ? 1 : size);
+#else
+    void *memory = mi_malloc(size);
+#endif
+    ASSERT(memory != NULL);
+    return memory;
+}
+
+/** NULL is nothing to free. Any thread. */
+static inline void
+heap_free(void *memory)
+{
+#ifdef TESSERA_SYSTEM_MALLOC
+    free(memory);
+#else
+    mi_free(memory);
+#endif
+}
+
+/** As realloc(), but never NULL: aborts on exhaustion. `memory` may be NULL. */
+static inline void *
+heap_realloc(void *memory, size_t size)
+{
+#ifdef TESSERA_SYSTEM_MALLOC
+    memory = realloc(memory, size == 0 ? 1 : size);
+#else
+    memory = mi_realloc(memory, size);
+#endif
+    ASSERT(memory != NULL);
+    return memory;
+}
