@@ -1,0 +1,51 @@
+/*
+ * families.h: the rows of each file in this folder. Whoever adds a file adds its family in both lists;
+ * shard/command_table.c builds the index from them.
+ */
+#pragma once
+
+#include "shard/command.h"
+
+/** All families, in no particular order. */
+#define COMMAND_FAMILIES(X)                                                                        \
+    X(string_family)                                                                               \
+    X(string_set_family)                                                                           \
+    X(string_number_family)                                                                        \
+    X(string_many_family)                                                                          \
+    X(string_lcs_family)                                                                           \
+    X(key_family)                                                                                  \
+    X(key_copy_family)                                                                             \
+    X(key_expire_family)                                                                           \
+    X(key_flush_family)                                                                            \
+    X(key_scan_family)                                                                             \
+    X(object_family)                                                                               \
+    X(memory_family)                                                                               \
+    X(connection_family)                                                                           \
+    X(client_family)                                                                               \
+    X(server_family)                                                                               \
+    X(info_family)                                                                                 \
+    X(config_family)                                                                               \
+    X(cluster_family)                                                                              \
+    X(debug_family)                                                                                \
+    X(command_family)
+
+extern const struct command_family string_family;        /* GET STRLEN APPEND GETRANGE ... */
+extern const struct command_family string_set_family;    /* SET and its kin */
+extern const struct command_family string_number_family; /* INCR ... */
+extern const struct command_family string_many_family;   /* MGET MSET ... */
+extern const struct command_family string_lcs_family;    /* LCS */
+extern const struct command_family key_family;
+extern const struct command_family key_copy_family;
+extern const struct command_family key_expire_family;
+extern const struct command_family key_flush_family;
+extern const struct command_family key_scan_family;
+extern const struct command_family object_family;
+extern const struct command_family memory_family;
+extern const struct command_family connection_family;
+extern const struct command_family client_family;
+extern const struct command_family server_family;
+extern const struct command_family info_family;
+extern const struct command_family config_family;
+extern const struct command_family cluster_family;
+extern const struct command_family debug_family;
+extern const struct command_family command_family;       /* COMMAND */

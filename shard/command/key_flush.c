@@ -1,0 +1,186 @@
+/*
+ * key_flush.c: databases emptied and exchanged: FLUSHDB, FLUSHALL, SWAPDB.
+ *
+ * All shards are closed for the instant in which each of them does its part, so that nobody sees one
+ * shard before and another behind it. The part itself is short whatever there was: a flush takes the tables
+ * out and lets the shard free them in the background, a swap exchanges two pointers. So SYNC and ASYNC
+ * are the same here: the keys are gone with the reply, their memory soon after.
+ *
+ * These effects concern no key and stand for all shards, so they are told once, by shard 0's part.
+ */
+#include "shard/call.h"
+#include "shard/command/families.h"
+
+#include "core/number.h"
+#include "shard/effect.h"
+#include "shard/shard.h"
+
+/* ---- FLUSHDB, FLUSHALL ---- */
+
+static bool
+key_flush_check(struct call *call)
+{
+    if (call->argc == 1 || (call->argc == 2 && (slice_is_word(call->argv[1], "sync") ||
+                                                slice_is_word(call->argv[1], "async")))) {
+        return true;
+    }
+    call_syntax_error(call);
+    return false;
+}
+
+static void
+part_effect(struct part *part, const struct slice *argv, uint32_t argc)
+{
+    if (part->shard->index == 0 && part->effects != NULL) {
+        effects_append(part->effects, part->db, 0, argv, argc);
+    }
+}
+
+static void
+key_flushdb_part(struct part *part)
+{
+    keyspace_flush(&part->shard->keyspace, part->db);
+    part_effect(part, (struct slice[]){SLICE("FLUSHDB")}, 1);
+}
+
+static void
+key_flushall_part(struct part *part)
+{
+    keyspace_flush_all(&part->shard->keyspace);
+    part_effect(part, (struct slice[]){SLICE("FLUSHALL")}, 1);
+}
+
+static void
+key_flush_done(struct call *call)
+{
+    reply_ok(call->reply);
+}
+
+/* ---- SWAPDB ---- */
+
+/* Replies the error and returns false. */
+static bool
+swap_parse(struct call *call, uint32_t index, const char *error, int64_t *db)
+{
+    if (!number_parse_i64(call->argv[index], db) || *db < INT32_MIN || *db > INT32_MAX) {
+        reply_error(call->reply, error);
+        return false;
+    }
+    return true;
+}
+
+static bool
+key_swapdb_check(struct call *call)
+{
+    int64_t db_a;
+    int64_t db_b;
+    if (!swap_parse(call, 1, "ERR invalid first DB index", &db_a) ||
+        !swap_parse(call, 2, "ERR invalid second DB index", &db_b)) {
+        return false;
+    }
+    int64_t database_count = call->shard->keyspace.database_count;
+    if (db_a < 0 || db_a >= database_count || db_b < 0 || db_b >= database_count) {
+        reply_error(call->reply, "ERR DB index is out of range");
+        return false;
+    }
+    if (db_a == db_b) {
+        reply_ok(call->reply);
+        return false;
+    }
+    return true;
+}
+
+static void
+key_swapdb_part(struct part *part)
+{
+    int64_t db_a = 0;
+    int64_t db_b = 0;
+    bool is_ok = number_parse_i64(part->argv[1], &db_a) && number_parse_i64(part->argv[2], &db_b);
+    ASSERT(is_ok); /* key_swapdb_check() */
+    keyspace_swap(&part->shard->keyspace, (uint32_t)db_a, (uint32_t)db_b);
+    part_effect(part, (struct slice[]){SLICE("SWAPDB"), part->argv[1], part->argv[2]}, 3);
+}
+
+/* ---- rows ---- */
+
+static const char *const flush_tips[] = {"request_policy:all_shards",
+                                         "response_policy:all_succeeded", NULL};
+static const struct command_argument flush_mode_arguments[] = {
+    {.kind = ARGUMENT_PURE_TOKEN, .name = "async", .token = "ASYNC", .since = "4.0.0"},
+    {.kind = ARGUMENT_PURE_TOKEN, .name = "sync", .token = "SYNC", .since = "6.2.0"},
+    {.kind = ARGUMENT_END},
+};
+static const struct command_argument flush_arguments[] = {
+    {.kind = ARGUMENT_ONEOF,
+     .name = "async",
+     .is_optional = true,
+     .arguments = flush_mode_arguments},
+    {.kind = ARGUMENT_END},
+};
+static const struct command_history flush_history[] = {
+    {"4.0.0", "Takes `ASYNC`."},
+    {"6.2.0", "Takes `SYNC`."},
+    {NULL, NULL},
+};
+static const struct command_argument swapdb_arguments[] = {
+    {.kind = ARGUMENT_INTEGER, .name = "index1"},
+    {.kind = ARGUMENT_INTEGER, .name = "index2"},
+    {.kind = ARGUMENT_END},
+};
+
+static const struct command key_flush_commands[] = {
+    {
+        .name = "flushdb",
+        .run = key_flush_done,
+        .part = key_flushdb_part,
+        .check = key_flush_check,
+        .flags = CMD_WRITE,
+        .arity = -1,
+        .scope = SCOPE_CLOSED,
+        .group = GROUP_SERVER,
+        .categories = ACL_KEYSPACE | ACL_DANGEROUS,
+        .since = "1.0.0",
+        .complexity = "O(1); the memory of N keys is given back in steps behind the reply.",
+        .summary = "Removes all keys of the database.",
+        .history = flush_history,
+        .tips = flush_tips,
+        .arguments = flush_arguments,
+    },
+    {
+        .name = "flushall",
+        .run = key_flush_done,
+        .part = key_flushall_part,
+        .check = key_flush_check,
+        .flags = CMD_WRITE,
+        .arity = -1,
+        .scope = SCOPE_CLOSED,
+        .group = GROUP_SERVER,
+        .categories = ACL_KEYSPACE | ACL_DANGEROUS,
+        .since = "1.0.0",
+        .complexity = "O(1); the memory of N keys is given back in steps behind the reply.",
+        .summary = "Removes all keys of all databases.",
+        .history = flush_history,
+        .tips = flush_tips,
+        .arguments = flush_arguments,
+    },
+    {
+        .name = "swapdb",
+        .run = key_flush_done,
+        .part = key_swapdb_part,
+        .check = key_swapdb_check,
+        .flags = CMD_WRITE | CMD_FAST,
+        .arity = 3,
+        .scope = SCOPE_CLOSED,
+        .group = GROUP_SERVER,
+        .categories = ACL_KEYSPACE | ACL_DANGEROUS,
+        .since = "4.0.0",
+        .complexity = "O(1)",
+        .summary = "Exchanges the contents of two databases.",
+        .arguments = swapdb_arguments,
+    },
+};
+
+const struct command_family key_flush_family = {
+    .commands = key_flush_commands,
+    .count = ARRAY_COUNT(key_flush_commands),
+};

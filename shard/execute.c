@@ -1,0 +1,180 @@
+/*
+ * execute.c: views opened, handler run, views committed.
+ * The case that matters is one key at a fixed place: its hash and slot were computed when the request
+ * was routed, its bucket and entry were prefetched, and nothing is allocated here.
+ */
+#include "shard/execute.h"
+
+#include "core/clock.h"
+#include "core/heap.h"
+#include "shard/lock.h"
+#include "shard/shard.h"
+#include "shard/stats.h"
+#include "shard/value/raw.h"
+#include "shard/view_set.h"
+
+void
+call_prepare(struct call *call, struct shard *shard, const struct request *request,
+             struct reply *reply, struct session *session)
+{
+    call->command = request->command;
+    call->argv = request->argv;
+    call->argc = request->argc;
+    call->db = request->db;
+    call->flags = (request->flags & REQUEST_NO_TOUCH) != 0 ? CALL_NO_TOUCH : 0;
+    call->views = NULL;
+    call->view_count = 0;
+    call->reply = reply;
+    call->shard = shard;
+    call->now_ms = shard->now_ms;
+    call->session = session;
+    call->parts = NULL;
+    call->part_count = 0;
+    call->shared = NULL;
+    call->effects = shard->journal;
+    call->scratch = NULL;
+    call->large_raw = request->large_raw;
+    call->coordinator = request->coordinator;
+}
+
+void
+large_raw_drop(struct shard *shard, struct raw *raw)
+{
+    memory_adopt(&shard->memory, raw_block_size(raw));
+    raw_delete(&shard->memory, raw);
+}
+
+void
+call_finish(struct call *call)
+{
+    struct shard *shard = call->shard;
+    struct reply *reply = call->reply;
+    uint64_t ticks = clock_ticks();
+    stats_command(shard, call->command, ticks - shard->last_ticks, reply->is_error);
+    shard->last_ticks = ticks;
+    shard->counters.executed_count++;
+    if (UNLIKELY(reply->is_error)) {
+        stats_error(shard, reply->error_code);
+        shard->counters.error_count++;
+    }
+    if (UNLIKELY(call->scratch != NULL)) {
+        call_scratch_free(call);
+    }
+    if (UNLIKELY(call->large_raw != NULL)) {
+        large_raw_drop(shard, call->large_raw);
+    }
+}
+
+static inline uint16_t
+request_view_flags(const struct request *request)
+{
+    return view_flags(request->command->flags, (request->flags & REQUEST_NO_TOUCH) != 0);
+}
+
+static void
+execute_one_key(struct shard *shard, const struct request *request, struct reply *reply)
+{
+    struct view view;
+    struct view *views[1] = {&view};
+    view_prepare(&view, request->argv[request->key_index], request->hash, request->slot,
+                 (uint16_t)shard->index, request->db, request_view_flags(request));
+    view_open(shard, &view);
+    struct call call;
+    call_prepare(&call, shard, request, reply, NULL);
+    call.views = views;
+    call.view_count = 1;
+    call_run(&call);
+    view_commit(shard, &view);
+    call_finish(&call);
+}
+
+static void
+execute_many_keys(struct shard *shard, const struct request *request, struct reply *reply)
+{
+    struct view_set set;
+    struct call call;
+    call_prepare(&call, shard, request, reply, NULL);
+    bool has_keys = view_set_create(&set, shard, request);
+    struct view *on_stack[VIEW_SET_INLINE_COUNT];
+    struct view **views = on_stack;
+    if (set.declared_count > VIEW_SET_INLINE_COUNT) {
+        views = heap_alloc(set.declared_count * sizeof(struct view *));
+    }
+    uint16_t no_touch = request_view_flags(request) & VIEW_NO_TOUCH;
+    for (uint32_t i = 0; i < set.count; i++) {
+        struct view *view = &set.views[i];
+        keyspace_prefetch_bucket(&shard->keyspace, view->db, view->slot, view->hash);
+    }
+    for (uint32_t i = 0; i < set.count; i++) {
+        struct view *view = &set.views[i];
+        keyspace_prefetch_entry(&shard->keyspace, view->db, view->slot, view->hash);
+    }
+    for (uint32_t i = 0; i < set.count; i++) {
+        set.views[i].flags |= no_touch;
+        view_open(shard, &set.views[i]);
+    }
+    for (uint32_t i = 0; i < set.declared_count; i++) {
+        views[i] = &set.views[set.declared[i]];
+    }
+    if (has_keys) {
+        call.views = views;
+        call.view_count = set.declared_count;
+    }
+    call_run(&call);
+    for (uint32_t i = 0; i < set.count; i++) {
+        view_commit(shard, &set.views[i]);
+    }
+    call_finish(&call);
+    if (views != on_stack) {
+        heap_free(views);
+    }
+    view_set_destroy(&set);
+}
+
+void
+execute_keys(struct shard *shard, const struct request *request, struct output *output)
+{
+    struct reply reply;
+    reply_create(&reply, output, request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    if (LIKELY(request->key_index != REQUEST_KEYS_MANY)) {
+        execute_one_key(shard, request, &reply);
+    } else {
+        execute_many_keys(shard, request, &reply);
+    }
+}
+
+void
+execute_local(struct shard *shard, const struct request *request, struct session *session,
+              struct output *output)
+{
+    struct reply reply;
+    reply_create(&reply, output, request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    struct call call;
+    call_prepare(&call, shard, request, &reply, session);
+    call_run(&call);
+    call_finish(&call);
+}
+
+bool
+execute_is_free(const struct shard *shard, const struct request *request)
+{
+    if (LIKELY(lock_table_request_count(shard->locks) == 0)) {
+        return true;
+    }
+    if (request->key_index != REQUEST_KEYS_MANY) {
+        return lock_key_is_free(shard->locks, request->db, request->argv[request->key_index],
+                                request->hash, (request_view_flags(request) & VIEW_EXCLUSIVE) != 0);
+    }
+    struct view_set set;
+    view_set_create(&set, shard, request);
+    bool is_free = true;
+    for (uint32_t i = 0; i < set.count && is_free; i++) {
+        const struct view *view = &set.views[i];
+        is_free = lock_key_is_free(shard->locks, view->db, view->key, view->hash,
+                                   (view->flags & VIEW_EXCLUSIVE) != 0);
+    }
+    view_set_destroy(&set);
+    return is_free;
+}

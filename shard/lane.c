@@ -1,0 +1,107 @@
+/*
+ * lane.c: replies in request order.
+ *
+ * As long as nothing is owed, replies go straight into the connection's output. From the first request
+ * that another core answers (or that waits) on, each reply has an item in the lane's queue:
+ *
+ *     [remote: batch 7, 12 bytes] [local: 40 bytes] [remote: batch 9, ?] [local: 5 bytes]
+ *          done: leaves               leaves            stops here          waits
+ *
+ * Local replies between two others share one item.
+ */
+#include "shard/lane.h"
+
+#include "core/heap.h"
+
+/** Local replies that wait behind somebody else's. */
+struct local_item {
+    struct lane_item item;
+    struct output output;
+};
+
+static void
+local_item_retire(struct shard *shard, struct lane_item *item)
+{
+    (void)shard;
+    struct local_item *local = container_of(item, struct local_item, item);
+    output_destroy(&local->output);
+    heap_free(local);
+}
+
+void
+lane_create(struct lane *lane, struct shard *shard, struct session *session, struct output *output,
+            const struct lane_ops *ops)
+{
+    *lane = (struct lane){.shard = shard, .session = session, .output = output, .ops = ops};
+}
+
+struct output *
+lane_output(struct lane *lane)
+{
+    if (LIKELY(lane->first == NULL)) {
+        ASSERT(lane->output != NULL);
+        return lane->output;
+    }
+    struct lane_item *last = lane->last;
+    if (last->retire == local_item_retire && !last->is_muted) {
+        return last->source;
+    }
+    struct local_item *local = heap_alloc(sizeof(*local));
+    local->item = (struct lane_item){.source = &local->output,
+                                     .reply_size = LANE_REPLY_ALL,
+                                     .is_done = true,
+                                     .retire = local_item_retire};
+    output_create(&local->output);
+    lane_push(lane, &local->item);
+    return &local->output;
+}
+
+void
+lane_push(struct lane *lane, struct lane_item *item)
+{
+    item->next = NULL;
+    if (lane->last == NULL) {
+        lane->first = item;
+    } else {
+        lane->last->next = item;
+    }
+    lane->last = item;
+    lane->item_count++;
+}
+
+void
+lane_emit(struct lane *lane)
+{
+    while (lane->first != NULL && lane->first->is_done) {
+        struct lane_item *item = lane->first;
+        lane->first = item->next;
+        if (lane->first == NULL) {
+            lane->last = NULL;
+        }
+        lane->item_count--;
+        uint64_t size =
+            item->reply_size == LANE_REPLY_ALL ? item->source->byte_count : item->reply_size;
+        if (lane->output == NULL || item->is_muted) {
+            output_consume(item->source, size);
+        } else if (item->reply_size == LANE_REPLY_ALL) {
+            output_splice(lane->output, item->source);
+        } else {
+            output_take(lane->output, item->source, size);
+        }
+        item->retire(lane->shard, item);
+    }
+    if (lane->output == NULL && lane_is_idle(lane)) {
+        lane->ops->ended(lane);
+        return;
+    }
+    if (lane->output != NULL) {
+        lane->ops->resume(lane);
+    }
+}
+
+void
+lane_abandon(struct lane *lane)
+{
+    lane->output = NULL;
+    lane_emit(lane);
+}

@@ -1,0 +1,187 @@
+/*
+ * lender.c: the owner's side of loans.
+ *
+ *     LOCK ─▶ queue by ticket ─▶ all free: open the views, GRANT ─▶ ... ─▶ RETURN: commit, leave, DONE
+ *                  ▲                                  │
+ *                  └── GIVE_BACK ◀── WOUND ◀──────────┘ an older one waits for what this one holds
+ *
+ * A hold is this shard's record of one loan. It owns the node of the WOUND, so it outlives the loan until
+ * that node is home.
+ */
+#include "core/heap.h"
+#include "shard/router_internal.h"
+
+struct hold {
+    struct lock_request request;
+    struct mail wound;
+    struct loan *loan;       /* the coordinator's, readable while its mail is here or lent to it */
+    uint16_t coordinator;
+    bool is_wound_out;       /* the wound's node is under way */
+    bool is_over;            /* returned; only waits for the wound's node */
+};
+
+struct loan *
+loan_of_wound(struct mail *mail)
+{
+    return container_of(mail, struct hold, wound)->loan;
+}
+
+static void
+hold_delete(struct hold *hold)
+{
+    lock_request_destroy(&hold->request);
+    heap_free(hold);
+}
+
+static void
+hold_grant(struct router *router, struct hold *hold)
+{
+    struct shard *shard = router->shard;
+    struct loan *loan = hold->loan;
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        keyspace_prefetch_bucket(&shard->keyspace, loan->views[i].db, loan->views[i].slot,
+                                 loan->views[i].hash);
+    }
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        struct view *view = &loan->views[i];
+        view_open(shard, view);
+        if (view->entry != NULL) {
+            entry_lent_set(view->entry, true);
+        }
+    }
+    router_post(router, hold->coordinator, MAIL_GRANT, &loan->mail);
+}
+
+/** Entries of exclusive views are nobody else's: they are home before the commit moves them. */
+static void
+mark_exclusive_home(struct loan *loan)
+{
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        struct view *view = &loan->views[i];
+        if (view->entry != NULL && (view->flags & VIEW_EXCLUSIVE) != 0) {
+            entry_lent_set(view->entry, false);
+        }
+    }
+}
+
+/** Those of shared views are home when nobody else holds them. After the loan has left the queues. */
+static void
+mark_shared_home(struct shard *shard, struct loan *loan)
+{
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        struct view *view = &loan->views[i];
+        if (view->entry != NULL && (view->flags & VIEW_EXCLUSIVE) == 0 &&
+            !lock_key_is_held(shard->locks, view->db, view->key, view->hash)) {
+            entry_lent_set(view->entry, false);
+        }
+    }
+}
+
+static void
+hold_wound(void *context, struct lock_request *younger)
+{
+    struct router *router = context;
+    struct hold *hold = container_of(younger, struct hold, request);
+    ASSERT(!hold->is_wound_out);
+    hold->is_wound_out = true;
+    router->shard->counters.wound_count++;
+    router_post(router, hold->coordinator, MAIL_WOUND, &hold->wound);
+}
+
+void
+lender_lock(struct router *router, struct loan *loan)
+{
+    struct shard *shard = router->shard;
+    struct hold *hold = heap_alloc(sizeof(*hold));
+    hold->loan = loan;
+    hold->coordinator = loan->mail.from;
+    hold->is_wound_out = false;
+    hold->is_over = false;
+    loan->hold = hold;
+    lock_request_create(&hold->request, loan->ticket, (enum lock_mode)loan->shard_mode,
+                        loan->view_count);
+    hold->request.is_borrower = true;
+    lock_request_enter(shard->locks, &hold->request);
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        const struct view *view = &loan->views[i];
+        lock_request_add_key(shard->locks, &hold->request, view->db, view->key, view->hash,
+                             (view->flags & VIEW_EXCLUSIVE) != 0);
+    }
+    if (lock_request_try(shard->locks, &hold->request)) {
+        hold_grant(router, hold);
+        return;
+    }
+    lock_request_wound(shard->locks, &hold->request, hold_wound, router);
+}
+
+void
+lender_take_back(struct router *router, struct loan *loan)
+{
+    struct hold *hold = loan->hold;
+    mark_exclusive_home(loan);
+    hold->request.is_held = false;
+    mark_shared_home(router->shard, loan);
+    hold->request.is_held = true;
+    lock_request_yield(router->shard->locks, &hold->request, &router->ready);
+    lender_serve(router);
+}
+
+void
+lender_return(struct router *router, struct loan *loan)
+{
+    struct shard *shard = router->shard;
+    struct hold *hold = loan->hold;
+    mark_exclusive_home(loan);
+    if (!loan->is_unused) {
+        for (uint32_t i = 0; i < loan->view_count; i++) {
+            view_commit(shard, &loan->views[i]);
+        }
+        if (loan->part != NULL) {
+            part_run(router, loan->part);
+        }
+        if (shard->journal != NULL && loan->effects.count > 0) {
+            effects_splice(shard->journal, &loan->effects);
+        }
+    }
+    lock_request_leave(shard->locks, &hold->request, &router->ready);
+    mark_shared_home(shard, loan);
+    router_post(router, hold->coordinator, MAIL_DONE, &loan->mail);
+    if (hold->is_wound_out) {
+        hold->is_over = true;
+    } else {
+        hold_delete(hold);
+    }
+    lender_serve(router);
+}
+
+void
+lender_wound_home(struct router *router, struct mail *mail)
+{
+    (void)router;
+    struct hold *hold = container_of(mail, struct hold, wound);
+    ASSERT(hold->is_wound_out);
+    hold->is_wound_out = false;
+    if (hold->is_over) {
+        hold_delete(hold);
+    }
+}
+
+void
+lender_serve(struct router *router)
+{
+    if (LIKELY(list_is_empty(&router->ready)) || router->is_serving) {
+        return;
+    }
+    /* Serving may end other waits; those come to the end of the same list. */
+    router->is_serving = true;
+    struct list_node *node;
+    while ((node = list_pop_front(&router->ready)) != NULL) {
+        struct lock_request *request = container_of(node, struct lock_request, ready_link);
+        if (request->is_borrower) {
+            hold_grant(router, container_of(request, struct hold, request));
+        } else {
+            batch_serve(router, request);
+        }
+    }
+    router->is_serving = false;
+}

@@ -1,0 +1,32 @@
+/*
+ * request.h: a command line on its way from the parser to the shard that executes it.
+ */
+#pragma once
+
+#include "shard/command.h"
+#include "shard/lane.h"
+
+struct ring_buffer;
+struct raw;
+
+#define REQUEST_MUTED (1u << 0)    /* CLIENT REPLY OFF or SKIP */
+#define REQUEST_NO_TOUCH (1u << 1) /* CLIENT NO-TOUCH */
+
+/** `key_index` of a request whose keys are not just one at a fixed place. */
+#define REQUEST_KEYS_MANY UINT32_MAX
+
+struct request {
+    struct lane_item item;         /* when it is forwarded */
+    const struct command *command; /* NULL: unknown */
+    const struct slice *argv;
+    uint32_t argc;
+    uint32_t key_index;            /* of its only key, or REQUEST_KEYS_MANY */
+    uint64_t hash;                 /* of that key */
+    uint16_t slot;
+    uint16_t owner;                /* shard */
+    uint16_t db;
+    uint16_t coordinator;          /* the core that holds the connection */
+    uint8_t protocol;
+    uint8_t flags;                 /* REQUEST_ */
+    struct raw *large_raw;         /* a large argument in memory of its own, to be adopted; or NULL */
+};

@@ -1,0 +1,399 @@
+/*
+ * router.c: where a request runs.
+ *
+ *     keys of one shard, mine     execute at once
+ *     keys of one shard, another  into the batch for it (batch.c)
+ *     keys of several shards      a loan of all of them (transaction.c, lender.c)
+ *     all shards                  part by part (gather.c), or closed first (transaction.c)
+ *     no key                      at once, on this core
+ *
+ * Rules of order within a connection (each one's violation is a test's fault switch):
+ *   - singles to one owner run in the order sent: one that must wait, and all behind it for the same owner,
+ *     go through the owner's batches, its own core's too;
+ *   - a transaction starts when all earlier singles are answered; singles behind it start when its RETURNs
+ *     are mailed, which each mailbox delivers before them;
+ *   - a command over all shards starts when all before it is answered and lets nothing pass.
+ */
+#include "shard/router.h"
+
+#include "core/hash.h"
+#include "core/heap.h"
+#include "shard/execute.h"
+#include "shard/router_internal.h"
+#include "shard/session.h"
+#include "shard/stats.h"
+#include "shard/value/raw.h"
+#include "shard/view_set.h"
+
+#include <stdio.h>
+
+struct unpin_mail {
+    struct mail mail;
+    struct raw *raw;
+};
+
+struct router *
+router_new(struct shard *shard, struct exchange *exchange)
+{
+    struct router *router = heap_alloc(sizeof(*router));
+    uint32_t shard_count = shard->node->shard_count;
+    *router = (struct router){.shard = shard, .exchange = exchange};
+    router->open = heap_alloc(shard_count * sizeof(struct batch *));
+    memset(router->open, 0, shard_count * sizeof(struct batch *));
+    router->open_owners = heap_alloc(shard_count * sizeof(*router->open_owners));
+    list_create(&router->ready);
+    list_create(&router->waiting);
+    return router;
+}
+
+void
+router_delete(struct router *router)
+{
+    batch_pool_destroy(router);
+    heap_free(router->open);
+    heap_free(router->open_owners);
+    heap_free(router);
+}
+
+void
+router_fault_set(struct router *router, uint32_t faults)
+{
+    router->faults = faults;
+}
+
+uint32_t
+router_pending_count(const struct shard *shard)
+{
+    return shard->router->pending_count;
+}
+
+/* ---- routing ---- */
+
+/** The argument that is the command's only key, where that follows from the row; else KEYS_MANY. */
+static uint32_t
+only_key_index(const struct command *command)
+{
+    const struct key_spec *spec = &command->key_specs[0];
+    if (command->key_spec_count == 1 && spec->begin == KEYS_BEGIN_INDEX &&
+        spec->find == KEYS_FIND_RANGE && spec->last == 0 && command->views == NULL &&
+        (spec->flags & KEY_NOT_KEY) == 0) {
+        return (uint32_t)spec->begin_index;
+    }
+    return REQUEST_KEYS_MANY;
+}
+
+void
+router_resolve(struct shard *shard, struct request *request)
+{
+    const struct command *command =
+        command_resolve(shard->node->commands, request->argv, request->argc);
+    request->command = command;
+    request->key_index = REQUEST_KEYS_MANY;
+    request->owner = (uint16_t)shard->index;
+    request->coordinator = (uint16_t)shard->index;
+    if (command == NULL || command->scope != SCOPE_KEYS) {
+        return;
+    }
+    uint32_t index = only_key_index(command);
+    if (index >= request->argc) {
+        return;
+    }
+    struct slice key = request->argv[index];
+    request->key_index = index;
+    request->hash = hash_bytes(key.data, key.size, shard->keyspace.hash_seed);
+    request->slot = key_slot(key);
+    request->owner = shard->node->slot_owner[request->slot];
+}
+
+void
+router_prefetch_bucket(struct shard *shard, const struct request *request)
+{
+    if (request->key_index != REQUEST_KEYS_MANY && request->owner == shard->index) {
+        keyspace_prefetch_bucket(&shard->keyspace, request->db, request->slot, request->hash);
+    }
+}
+
+void
+router_prefetch_entry(struct shard *shard, const struct request *request)
+{
+    if (request->key_index != REQUEST_KEYS_MANY && request->owner == shard->index) {
+        keyspace_prefetch_entry(&shard->keyspace, request->db, request->slot, request->hash);
+    }
+}
+
+/* ---- requests that end before they run ---- */
+
+static void
+reply_unknown_command(struct reply *reply, const struct request *request)
+{
+    char text[512];
+    struct slice name = request->argv[0];
+    int size = snprintf(text, sizeof(text), "ERR unknown command '%.*s', with args beginning with: ",
+                        (int)MIN(name.size, 128), name.data);
+    for (uint32_t i = 1; i < request->argc && size < 128 + 128; i++) {
+        int room = 128 + 128 - size;
+        struct slice argument = request->argv[i];
+        size += snprintf(text + size, sizeof(text) - (size_t)size, "'%.*s' ",
+                         (int)MIN(argument.size, (size_t)room), argument.data);
+    }
+    reply_error_slice(reply, slice_of(text, (size_t)size));
+}
+
+static void
+reply_rejection(struct shard *shard, struct reply *reply, const struct request *request)
+{
+    const struct command *command = request->command;
+    if (command == NULL) {
+        reply_unknown_command(reply, request);
+        return;
+    }
+    struct call call;
+    call_prepare(&call, shard, request, reply, NULL);
+    if (command->subcommand_count > 0 && request->argc >= 2) {
+        call_unknown_subcommand_error(&call);
+    } else {
+        call_arity_error(&call);
+    }
+    stats_reject(shard, command);
+}
+
+static void
+reject(struct shard *shard, struct lane *lane, const struct request *request)
+{
+    struct reply reply;
+    reply_create(&reply, lane_output(lane), request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    reply_rejection(shard, &reply, request);
+    stats_error(shard, reply.error_code);
+    shard->counters.error_count++;
+    if (request->large_raw != NULL) {
+        large_raw_drop(shard, request->large_raw);
+    }
+}
+
+/** Containers without a handler of their own need a subcommand; arity decides for the rest. */
+static inline bool
+is_acceptable(const struct request *request)
+{
+    const struct command *command = request->command;
+    return command != NULL && command_arity_ok(command, request->argc) && command->run != NULL;
+}
+
+/** The row's check(): may end the command with an error, before anything has happened. */
+static bool
+passes_check(struct shard *shard, struct lane *lane, const struct request *request, void **shared)
+{
+    *shared = NULL;
+    if (request->command->check == NULL) {
+        return true;
+    }
+    struct reply reply;
+    struct call call;
+    reply_create(&reply, lane_output(lane), request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    call_prepare(&call, shard, request, &reply, lane->session);
+    call.large_raw = NULL;
+    if (request->command->check(&call)) {
+        *shared = call.shared;
+        return true;
+    }
+    call.large_raw = request->large_raw;
+    call_finish(&call);
+    return false;
+}
+
+/* ---- starting ---- */
+
+/** Whole-shard loans, gathers: everything before them has been answered. */
+static bool
+lane_is_clear(const struct lane *lane)
+{
+    return lane->single_count == 0 && lane->transaction_count == 0 && lane->barrier_count == 0;
+}
+
+static enum router_verdict
+start_over_all(struct shard *shard, struct lane *lane, const struct request *request,
+               struct ring_buffer *buffer)
+{
+    if (!lane_is_clear(lane)) {
+        return ROUTER_STALLED;
+    }
+    void *shared;
+    if (!passes_check(shard, lane, request, &shared)) {
+        return ROUTER_STARTED;
+    }
+    if (request->command->scope == SCOPE_CLOSED) {
+        transaction_start_closed(shard->router, lane, request, buffer, shared);
+    } else {
+        gather_start(shard->router, lane, request, buffer, shared);
+    }
+    return ROUTER_STARTED;
+}
+
+/** A single whose keys are this shard's, and nobody has them. */
+static inline bool
+runs_here_now(const struct shard *shard, const struct lane *lane, const struct request *request)
+{
+    return request->owner == shard->index && lane->self_batch_count == 0 &&
+           execute_is_free(shard, request);
+}
+
+static enum router_verdict
+start_single(struct shard *shard, struct lane *lane, const struct request *request,
+             struct ring_buffer *buffer)
+{
+    struct router *router = shard->router;
+    if (lane->transaction_count > 0 &&
+        !router_fault_hit(router, ROUTER_FAULT_NO_RETURN_FIRST)) {
+        return ROUTER_STALLED;
+    }
+    if (lane->barrier_count > 0) {
+        return ROUTER_STALLED;
+    }
+    if (LIKELY(runs_here_now(shard, lane, request))) {
+        execute_keys(shard, request, lane_output(lane));
+        return ROUTER_STARTED;
+    }
+    return batch_add(router, lane, request, buffer) ? ROUTER_STARTED : ROUTER_FULL;
+}
+
+/** Keys at places that only the arguments tell, perhaps of several owners. */
+static enum router_verdict
+start_many_keys(struct shard *shard, struct lane *lane, struct request *request,
+                struct ring_buffer *buffer)
+{
+    struct view_set set;
+    enum router_verdict verdict = ROUTER_STARTED;
+    if (!view_set_create(&set, shard, request)) {
+        execute_local(shard, request, lane->session, lane_output(lane));
+    } else if (set.is_one_owner) {
+        request->owner = set.owner;
+        verdict = start_single(shard, lane, request, buffer);
+    } else if (lane->barrier_count > 0 ||
+               (lane->single_count > 0 &&
+                !router_fault_hit(shard->router, ROUTER_FAULT_NO_SINGLES_FIRST))) {
+        verdict = ROUTER_STALLED;
+    } else {
+        void *shared;
+        if (passes_check(shard, lane, request, &shared)) {
+            transaction_start_keys(shard->router, lane, request, &set, buffer);
+        }
+    }
+    view_set_destroy(&set);
+    return verdict;
+}
+
+/** Does CLIENT PAUSE hold this command back? */
+static bool
+is_paused(const struct shard *shard, const struct request *request)
+{
+    if (LIKELY(shard->pause_until_ms == 0) || shard->now_ms >= shard->pause_until_ms) {
+        return false;
+    }
+    return shard->is_pause_all ||
+           (request->command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
+}
+
+enum router_verdict
+router_start(struct shard *shard, struct lane *lane, struct request *request,
+             struct ring_buffer *buffer)
+{
+    shard->counters.command_count++;
+    if (UNLIKELY(!is_acceptable(request))) {
+        reject(shard, lane, request);
+        return ROUTER_STARTED;
+    }
+    if (UNLIKELY(lane->item_count >= LANE_ITEMS_MAX) || UNLIKELY(is_paused(shard, request))) {
+        return ROUTER_STALLED;
+    }
+    switch (request->command->scope) {
+    case SCOPE_KEYS:
+        if (LIKELY(request->key_index != REQUEST_KEYS_MANY)) {
+            return start_single(shard, lane, request, buffer);
+        }
+        return start_many_keys(shard, lane, request, buffer);
+    case SCOPE_LOCAL:
+        if (lane->barrier_count > 0) {
+            return ROUTER_STALLED;
+        }
+        execute_local(shard, request, lane->session, lane_output(lane));
+        return ROUTER_STARTED;
+    case SCOPE_ALL:
+    case SCOPE_CLOSED:
+    case SCOPE_WALK:
+        return start_over_all(shard, lane, request, buffer);
+    }
+    ASSERT(false);
+}
+
+void
+router_lane_end(struct shard *shard, struct lane *lane)
+{
+    struct router *router = shard->router;
+    ASSERT(router->open_lane == NULL || router->open_lane == lane);
+    if (router->open_count > 0) {
+        batch_send_open(router);
+    }
+}
+
+/* ---- mail ---- */
+
+bool
+router_receive(struct shard *shard, struct mail *mail)
+{
+    struct router *router = shard->router;
+    shard->counters.mail_received_count++;
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_BATCH:
+        batch_receive(router, batch_of_mail(mail));
+        return true;
+    case MAIL_BATCH_HOME:
+        batch_home(router, batch_of_mail(mail));
+        return true;
+    case MAIL_LOCK:
+        lender_lock(router, loan_of_mail(mail));
+        return true;
+    case MAIL_GRANT:
+        transaction_granted(router, loan_of_mail(mail));
+        return true;
+    case MAIL_GIVE_BACK:
+        lender_take_back(router, loan_of_mail(mail));
+        return true;
+    case MAIL_RETURN:
+        lender_return(router, loan_of_mail(mail));
+        return true;
+    case MAIL_DONE:
+        transaction_done(router, loan_of_mail(mail));
+        return true;
+    case MAIL_WOUND:
+        transaction_wounded(router, mail);
+        return true;
+    case MAIL_WOUND_HOME:
+        lender_wound_home(router, mail);
+        return true;
+    case MAIL_PART:
+        gather_part(router, mail);
+        return true;
+    case MAIL_PART_HOME:
+        gather_home(router, mail);
+        return true;
+    case MAIL_UNPIN: {
+        struct unpin_mail *unpin = container_of(mail, struct unpin_mail, mail);
+        raw_unpin(&shard->memory, unpin->raw);
+        heap_free(unpin);
+        return true;
+    }
+    case MAIL_CONNECTION:
+    case MAIL_STOP:
+        return false;
+    }
+    ASSERT(false);
+}
+
+void
+router_unpin(struct shard *from, uint32_t owner, struct raw *raw)
+{
+    struct unpin_mail *unpin = heap_alloc(sizeof(*unpin));
+    unpin->raw = raw;
+    router_post(from->router, owner, MAIL_UNPIN, &unpin->mail);
+}

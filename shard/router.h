@@ -1,0 +1,74 @@
+/*
+ * router.h: from requests to the shards that execute them, and back.
+ * One router for each shard; it is the coordinator for the requests of its own connections and the
+ * owner for those of others. All functions are the owning core's thread's.
+ */
+#pragma once
+
+#include "core/mailbox.h"
+#include "shard/lane.h"
+#include "shard/request.h"
+
+struct router;
+struct ring_buffer;
+struct raw;
+
+/** The closed set of what cores say to each other. */
+enum mail_kind {
+    MAIL_BATCH,      /* singles to their owner */
+    MAIL_BATCH_HOME, /* the same batch with replies */
+    MAIL_LOCK,       /* a transaction asks an owner for its keys */
+    MAIL_GRANT,      /* the owner lends them */
+    MAIL_GIVE_BACK,  /* the coordinator was wounded and returns them unused */
+    MAIL_RETURN,     /* executed: what became of the keys */
+    MAIL_DONE,       /* the owner has carried it into its keyspace */
+    MAIL_WOUND,      /* the owner wants a grant back for an older transaction */
+    MAIL_WOUND_HOME, /* the coordinator returns the wound's node */
+    MAIL_PART,       /* one shard's part of a command over all of them */
+    MAIL_PART_HOME,
+    MAIL_UNPIN,      /* bytes of a stored value have been sent */
+    MAIL_CONNECTION, /* an accepted connection for another core; not the router's */
+    MAIL_STOP,       /* end the core's loop; not the router's */
+};
+
+/** Rules that a test leaves out on purpose; no effect in release builds. */
+enum router_fault {
+    ROUTER_FAULT_NO_HOLD_BACK = 1 << 0,    /* later singles pass one that waits at its owner */
+    ROUTER_FAULT_NO_SINGLES_FIRST = 1 << 1, /* transactions start before earlier singles are answered */
+    ROUTER_FAULT_NO_RETURN_FIRST = 1 << 2,  /* singles pass transactions of their connection */
+};
+
+struct router *router_new(struct shard *shard, struct exchange *exchange);
+void router_delete(struct router *router);
+void router_fault_set(struct router *router, uint32_t faults);
+
+/** Fill in what routing needs: command, key, slot, owner. argv, argc, db, protocol and flags are set. */
+void router_resolve(struct shard *shard, struct request *request);
+/** Fetch the bucket, then (in a second round) the entry, of a request of this shard into the cache. */
+void router_prefetch_bucket(struct shard *shard, const struct request *request);
+void router_prefetch_entry(struct shard *shard, const struct request *request);
+
+enum router_verdict {
+    ROUTER_STARTED, /* it was executed, or is under way */
+    ROUTER_STALLED, /* it may not start yet: give it again after lane_ops.resume() */
+    ROUTER_FULL,    /* no room in a mailbox: give it again next turn */
+};
+
+/**
+ * Start one resolved request of a lane. Its arguments lie in `buffer` (referenced as long as they are
+ * needed) or elsewhere (then they are copied if needed later); large_raw is taken over when started.
+ */
+enum router_verdict router_start(struct shard *shard, struct lane *lane, struct request *request,
+                                 struct ring_buffer *buffer);
+
+/** The lane has no more requests for now: send what was gathered. Before another lane starts any. */
+void router_lane_end(struct shard *shard, struct lane *lane);
+
+/** Mail for this shard; false: not a kind of the router's. */
+bool router_receive(struct shard *shard, struct mail *mail);
+
+/** Forwarded requests and transactions that this core waits for. */
+uint32_t router_pending_count(const struct shard *shard);
+
+/** A pinned value of `owner` has been sent by `from`'s core. */
+void router_unpin(struct shard *from, uint32_t owner, struct raw *raw);

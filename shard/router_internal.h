@@ -1,0 +1,125 @@
+/*
+ * router_internal.h: what the rooms behind router.h share: batch, lender, transaction, gather.
+ */
+#pragma once
+
+#include "core/list.h"
+#include "net/output.h"
+#include "shard/arguments.h"
+#include "shard/call.h"
+#include "shard/effect.h"
+#include "shard/lock.h"
+#include "shard/router.h"
+#include "shard/shard.h"
+
+struct batch;
+struct hold;
+
+struct router {
+    struct shard *shard;
+    struct exchange *exchange;
+    uint32_t pending_count;      /* batches, transactions and gathers under way for this core's lanes */
+    uint32_t faults;
+    /* ---- coordinator: batches being filled for the lane whose turn it is ---- */
+    struct lane *open_lane;
+    struct batch **open;         /* by owner */
+    uint16_t *open_owners;
+    uint32_t open_count;
+    struct batch *spare_batches;
+    uint32_t spare_batch_count;
+    /* ---- owner ---- */
+    struct list ready;           /* lock requests that hold everything now, to be served */
+    struct list waiting;         /* batches whose next request waits for a lock */
+    bool is_serving;
+};
+
+static inline bool
+router_fault_hit(const struct router *router, enum router_fault fault)
+{
+#ifdef TESSERA_SLOW_ASSERTS
+    return (router->faults & fault) != 0;
+#else
+    (void)router;
+    (void)fault;
+    return false;
+#endif
+}
+
+static inline void
+router_post(struct router *router, uint32_t to, enum mail_kind kind, struct mail *mail)
+{
+    mail->kind = (uint8_t)kind;
+    mail_post(router->exchange, router->shard->index, to, mail);
+    router->shard->counters.mail_sent_count++;
+}
+
+/* ---- batch.c ---- */
+
+/** Add a single to the batch for its owner. False: no room in the mailbox. */
+bool batch_add(struct router *router, struct lane *lane, const struct request *request,
+               struct ring_buffer *buffer);
+void batch_send_open(struct router *router);
+/** Owner: execute from where the batch stands until its end or until a request has to wait. */
+void batch_receive(struct router *router, struct batch *batch);
+/** Owner: the request that it waited for holds its keys. */
+void batch_serve(struct router *router, struct lock_request *request);
+/** Coordinator: replies are here. */
+void batch_home(struct router *router, struct batch *batch);
+struct batch *batch_of_mail(struct mail *mail);
+void batch_pool_destroy(struct router *router);
+
+/* ---- lender.c: the owner's side of loans ---- */
+
+/** One owner's share of a transaction; travels as LOCK, GRANT, GIVE_BACK, RETURN and DONE. */
+struct loan {
+    struct mail mail;
+    struct transaction *transaction;
+    uint16_t owner;
+    bool is_granted;             /* coordinator's */
+    bool is_unused;              /* RETURN of keys that were not touched: nothing to carry out */
+    uint8_t shard_mode;          /* enum lock_mode */
+    uint64_t ticket;
+    uint32_t view_count;
+    struct view *views;          /* of this owner's keys, inside the transaction */
+    struct part *part;           /* to be run by the owner with RETURN, or NULL */
+    struct effects effects;      /* what the coordinator's handler changed here */
+    struct hold *hold;           /* owner's */
+};
+
+void lender_lock(struct router *router, struct loan *loan);
+void lender_take_back(struct router *router, struct loan *loan);
+void lender_return(struct router *router, struct loan *loan);
+void lender_wound_home(struct router *router, struct mail *mail);
+/** Serve all who hold their keys since somebody left a queue. */
+void lender_serve(struct router *router);
+
+/* ---- transaction.c: the coordinator's side ---- */
+
+struct view_set;
+/** Start a transaction over the owners of the set's keys. Takes over request->large_raw. */
+void transaction_start_keys(struct router *router, struct lane *lane,
+                            const struct request *request, struct view_set *set,
+                            struct ring_buffer *buffer);
+/** Start one that closes all shards and runs the command's part on each. */
+void transaction_start_closed(struct router *router, struct lane *lane,
+                              const struct request *request, struct ring_buffer *buffer,
+                              void *shared);
+void transaction_granted(struct router *router, struct loan *loan);
+void transaction_wounded(struct router *router, struct mail *mail);
+void transaction_done(struct router *router, struct loan *loan);
+struct loan *loan_of_mail(struct mail *mail);
+/** The loan that a WOUND is about. */
+struct loan *loan_of_wound(struct mail *mail);
+
+/* ---- gather.c: commands that ask all shards ---- */
+
+void gather_start(struct router *router, struct lane *lane, const struct request *request,
+                  struct ring_buffer *buffer, void *shared);
+void gather_part(struct router *router, struct mail *mail);
+void gather_home(struct router *router, struct mail *mail);
+
+void part_create(struct part *part, struct router *router, const struct request *request,
+                 const struct lane *lane, void *shared);
+void part_destroy(struct part *part);
+/** Run it on this shard. */
+void part_run(struct router *router, struct part *part);

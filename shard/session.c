@@ -1,0 +1,191 @@
+/*
+ * session.c: the life of a session, and the line that CLIENT LIST shows of it.
+ *
+ * The line is an interface: monitoring tools cut it at blanks and look fields up by name. It has
+ * redis-server 7.0's fields in redis-server's order; what we do not have (a reply buffer of fixed
+ * size, subscriptions, transactions) is shown as the 0 or -1 that redis-server shows for a client
+ * without them. `core` is ours and stands last, so that whoever counts fields is not disturbed.
+ *
+ * Names are checked against blanks and control bytes because they stand in that line.
+ * Invariant: a session is in its shard's list from session_create() to session_destroy(), and the
+ * shard's session_count is the list's length.
+ */
+#include "shard/session.h"
+
+#include "core/heap.h"
+#include "shard/command.h"
+#include "shard/shard.h"
+
+#include <stdio.h>
+
+/** All fields but the name: some 30 words with numbers of at most 20 digits, and two addresses. */
+#define SESSION_LINE_SIZE_MAX 1024
+
+void
+session_create(struct session *session, struct shard *shard, uint64_t id, int64_t now_ms)
+{
+    *session = (struct session){
+        .id = id,
+        .shard = shard,
+        .protocol = 2,
+        .created_ms = now_ms,
+        .last_command_ms = now_ms,
+        .fd = -1,
+    };
+    list_push_back(&shard->sessions, &session->shard_link);
+    shard->session_count++;
+}
+
+void
+session_destroy(struct session *session)
+{
+    ASSERT(session->shard->session_count > 0);
+    list_remove(&session->shard_link);
+    session->shard->session_count--;
+    heap_free(session->name);
+    heap_free(session->library_name);
+    heap_free(session->library_version);
+    *session = (struct session){0};
+}
+
+void
+session_reset(struct session *session)
+{
+    session->db = 0;
+    session->protocol = 2;
+    session->flags &= ~(SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP |
+                        SESSION_NO_EVICT | SESSION_NO_TOUCH);
+    heap_free(session->name);
+    session->name = NULL;
+}
+
+void
+session_close(struct session *session, bool after_reply)
+{
+    struct shard *shard = session->shard;
+    session->flags |= after_reply ? SESSION_CLOSE_AFTER_REPLY : SESSION_KILLED;
+    if (shard->ops.session_close != NULL) {
+        shard->ops.session_close(shard->core, session, after_reply);
+    }
+}
+
+bool
+session_name_is_valid(struct slice name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        if (name.data[i] < '!' || name.data[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+session_text_set(char **field, struct slice text)
+{
+    if (!session_name_is_valid(text)) {
+        return false;
+    }
+    heap_free(*field);
+    *field = NULL;
+    if (text.size > 0) {
+        *field = heap_alloc(text.size + 1);
+        memcpy(*field, text.data, text.size);
+        (*field)[text.size] = '\0';
+    }
+    return true;
+}
+
+bool
+session_name_set(struct session *session, struct slice name)
+{
+    return session_text_set(&session->name, name);
+}
+
+bool
+session_library_name_set(struct session *session, struct slice name)
+{
+    return session_text_set(&session->library_name, name);
+}
+
+bool
+session_library_version_set(struct session *session, struct slice version)
+{
+    return session_text_set(&session->library_version, version);
+}
+
+bool
+session_is_local(const struct session *session)
+{
+    return (session->flags & SESSION_UNIX_SOCKET) != 0 ||
+           strncmp(session->address, "127.0.0.1:", 10) == 0 ||
+           strncmp(session->address, "[::1]:", 6) == 0;
+}
+
+uint64_t
+session_memory_size(const struct session *session)
+{
+    return sizeof(*session) + session->query_size + session->query_free_size +
+           session->output_memory_size + session->argv_memory_size +
+           (session->name == NULL ? 0 : strlen(session->name) + 1);
+}
+
+/** One letter for each property, "N" for none. */
+static void
+session_flag_letters(const struct session *session, char letters[8])
+{
+    uint32_t count = 0;
+    if ((session->flags & SESSION_CLOSE_AFTER_REPLY) != 0) {
+        letters[count++] = 'c';
+    }
+    if ((session->flags & SESSION_KILLED) != 0) {
+        letters[count++] = 'A';
+    }
+    if ((session->flags & SESSION_UNIX_SOCKET) != 0) {
+        letters[count++] = 'U';
+    }
+    if ((session->flags & SESSION_NO_EVICT) != 0) {
+        letters[count++] = 'e';
+    }
+    if ((session->flags & SESSION_NO_TOUCH) != 0) {
+        letters[count++] = 'T';
+    }
+    if (count == 0) {
+        letters[count++] = 'N';
+    }
+    letters[count] = '\0';
+}
+
+void
+session_describe(const struct session *session, int64_t now_ms, struct output *output)
+{
+    char line[SESSION_LINE_SIZE_MAX];
+    char letters[8];
+    session_flag_letters(session, letters);
+    const struct command *command = session->last_command;
+    bool has_parent = command != NULL && command->parent != NULL;
+    int size = snprintf(line, sizeof(line),
+                        "id=%llu addr=%s laddr=%s fd=%d name=", (unsigned long long)session->id,
+                        session->address, session->local_address, session->fd);
+    ASSERT(size > 0 && (size_t)size < sizeof(line));
+    output_append(output, line, (size_t)size);
+    if (session->name != NULL) {
+        output_append(output, session->name, strlen(session->name));
+    }
+    size = snprintf(
+        line, sizeof(line),
+        " age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1 qbuf=%llu qbuf-free=%llu"
+        " argv-mem=%llu multi-mem=0 rbs=0 rbp=0 obl=%llu oll=0 omem=%llu tot-mem=%llu events=%s"
+        " cmd=%s%s%s user=default redir=-1 resp=%u core=%u\n",
+        (long long)(MAX(now_ms - session->created_ms, 0) / 1000),
+        (long long)(MAX(now_ms - session->last_command_ms, 0) / 1000), letters, session->db,
+        (unsigned long long)session->query_size, (unsigned long long)session->query_free_size,
+        (unsigned long long)session->argv_memory_size, (unsigned long long)session->output_size,
+        (unsigned long long)session->output_memory_size,
+        (unsigned long long)session_memory_size(session), session->output_size > 0 ? "rw" : "r",
+        command == NULL ? "NULL" : has_parent ? command->parent : command->name,
+        has_parent ? "|" : "", has_parent ? command->name : "", session->protocol,
+        session->shard->index);
+    ASSERT(size > 0 && (size_t)size < sizeof(line));
+    output_append(output, line, (size_t)size);
+}

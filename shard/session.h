@@ -1,0 +1,78 @@
+/*
+ * session.h: what a client has said about itself and selected. It lives on the core that holds the
+ * connection; other cores see it by message only.
+ */
+#pragma once
+
+#include "core/list.h"
+#include "net/reply.h"
+
+struct shard;
+struct conn;
+struct command;
+
+#define SESSION_ADDRESS_SIZE 64
+
+/* Flags of a session. */
+#define SESSION_NO_EVICT (1u << 0)
+#define SESSION_NO_TOUCH (1u << 1)
+#define SESSION_REPLY_OFF (1u << 2)
+#define SESSION_REPLY_SKIP_NEXT (1u << 3) /* CLIENT REPLY SKIP: the command after it is muted */
+#define SESSION_REPLY_SKIP (1u << 4)      /* the running command is muted */
+#define SESSION_CLOSE_AFTER_REPLY (1u << 5)
+#define SESSION_UNIX_SOCKET (1u << 6)
+#define SESSION_KILLED (1u << 7)
+
+struct session {
+    struct list_node shard_link; /* in shard->sessions */
+    uint64_t id;
+    struct shard *shard;         /* the core that holds the connection */
+    struct conn *conn;           /* NULL in the simulator */
+    uint16_t db;
+    uint8_t protocol;            /* 2 or 3 */
+    uint32_t flags;
+    int64_t created_ms;
+    int64_t last_command_ms;
+    const struct command *last_command; /* NULL: none yet */
+    char *name;                  /* CLIENT SETNAME, heap, or NULL */
+    char *library_name;          /* CLIENT SETINFO */
+    char *library_version;
+    char address[SESSION_ADDRESS_SIZE];       /* "127.0.0.1:50000", "[::1]:50000", "/path:0" */
+    char local_address[SESSION_ADDRESS_SIZE];
+    int fd;
+    uint64_t input_size;         /* CLIENT LIST: tot-net-in etc. where it exists in 7.0; qbuf, qbuf-free */
+    uint64_t query_size;
+    uint64_t query_free_size;
+    uint64_t output_size;        /* bytes that wait to be sent */
+    uint64_t output_memory_size;
+    uint64_t argv_memory_size;
+};
+
+/** A new client of this core, in shard->sessions; addresses, fd and conn are for the caller to set.
+ * The shard's core. */
+void session_create(struct session *session, struct shard *shard, uint64_t id, int64_t now_ms);
+/** Out of shard->sessions; frees the strings. The shard's core. */
+void session_destroy(struct session *session);
+/** RESET: as session_create() left it, but id, addresses, ages and byte counts stay. */
+void session_reset(struct session *session);
+
+/** Have the connection closed: at once, or when what was replied so far has left. The session lives on
+ * until its core destroys it. */
+void session_close(struct session *session, bool after_reply);
+
+/** May a client be called this? No blanks, no line ends, nothing but visible ASCII. */
+bool session_name_is_valid(struct slice name);
+/** CLIENT SETNAME: copies; empty takes the name away. False: not valid, the name stays. */
+bool session_name_set(struct session *session, struct slice name);
+/** CLIENT SETINFO: the same for the library's name and version. */
+bool session_library_name_set(struct session *session, struct slice name);
+bool session_library_version_set(struct session *session, struct slice version);
+
+/** Does it come from this machine: a Unix socket, 127.0.0.1 or ::1? */
+bool session_is_local(const struct session *session);
+
+/** The line of CLIENT LIST and CLIENT INFO, with its newline. The shard's core; the byte counts are
+ * those of the last session_refresh. */
+void session_describe(const struct session *session, int64_t now_ms, struct output *output);
+/** Bytes that it takes in memory, buffers included. */
+uint64_t session_memory_size(const struct session *session);

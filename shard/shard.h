@@ -1,0 +1,140 @@
+/*
+ * shard.h: the data that one core owns, and what its commands need around it.
+ * A shard is something that is polled, not a thread: it takes time and mail as input (core/reactor
+ * does so in the server, tests/sim in the simulator).
+ */
+#pragma once
+
+#include "core/clock.h"
+#include "core/config.h"
+#include "core/keyslot.h"
+#include "core/list.h"
+#include "core/memory.h"
+#include "core/random.h"
+#include "shard/keyspace.h"
+#include "shard/stats_data.h"
+
+struct command_table;
+struct log;
+struct node;
+struct session;
+
+#define SHARD_COUNT_MAX 1024
+
+/* What SHUTDOWN asked for: flags of shard_ops.shutdown. */
+#define SHUTDOWN_NOSAVE (1u << 0)
+#define SHUTDOWN_SAVE (1u << 1)
+#define SHUTDOWN_NOW (1u << 2)
+#define SHUTDOWN_FORCE (1u << 3)
+
+/* One line: field, INFO name's help. One writer (the shard's core), read by message. */
+#define SHARD_COUNTERS(X)                                                                          \
+    X(command_count, "commands executed for connections of this core")                             \
+    X(executed_count, "commands executed on this shard's keys")                                    \
+    X(hit_count, "lookups by reading commands that found their key")                               \
+    X(miss_count, "lookups by reading commands that did not")                                      \
+    X(expired_count, "keys removed because their deadline had passed")                             \
+    X(evicted_count, "keys removed to make room")                                                  \
+    X(mail_sent_count, "messages posted to other cores")                                           \
+    X(mail_received_count, "messages taken from other cores")                                      \
+    X(mail_put_off_count, "requests put off because a mailbox was full")                           \
+    X(forwarded_count, "requests sent to the owner of their key")                                  \
+    X(loan_count, "transactions over several owners")                                              \
+    X(wound_count, "grants given back to older transactions")                                      \
+    X(connection_count, "connections accepted since the start")                                    \
+    X(rejected_count, "connections refused because of maxclients")                                 \
+    X(error_count, "error replies")                                                                \
+    X(turn_count, "turns of the reactor")                                                          \
+    X(longest_turn_ns, "CPU time of the longest turn since the last reset")                        \
+    X(busy_ns, "time spent working")                                                               \
+    X(idle_ns, "time spent waiting")                                                               \
+    X(input_size, "bytes read from clients")                                                       \
+    X(output_size, "bytes written to clients")
+#define COUNTER_FIELD(name, help) uint64_t name;
+struct shard_counters {
+    SHARD_COUNTERS(COUNTER_FIELD)
+};
+
+/** What all cores share: constant after the start, but for the atomics. */
+struct node {
+    uint32_t shard_count;
+    struct shard **shards;               /* by index; only for posting mail and for the simulator */
+    const struct command_table *commands;
+    struct log *log;
+    char run_id[41];
+    int64_t start_ms;
+    int32_t tcp_port;                    /* what the listeners got (port 0) */
+    char executable[4096];
+    struct clock_scale clock_scale;
+    const char *io_reason;               /* back end and why, for INFO */
+    const char *io_name;
+    /** slot -> shard. Changed only while every shard is closed. */
+    uint16_t slot_owner[SLOT_COUNT];
+    /** The next ticket of a transaction: total order over all of them. */
+    _Alignas(CACHE_LINE_SIZE) _Atomic uint64_t ticket_next;
+    /** The next client id: given at accept. */
+    _Alignas(CACHE_LINE_SIZE) _Atomic uint64_t session_id_next;
+    /** Connections of all cores, for maxclients: added at accept, taken off at close. */
+    _Alignas(CACHE_LINE_SIZE) _Atomic int64_t connection_count;
+};
+
+struct shard {
+    uint32_t index;
+    struct node *node;
+    const struct config *config; /* this core's snapshot */
+    struct memory memory;
+    struct keyspace keyspace;
+    struct random random;
+    int64_t now_ms;              /* the turn's clock; deadlines are compared with it */
+    uint64_t now_ns;             /* the turn's monotonic clock */
+    uint64_t last_ticks;         /* CPU ticks at the end of the last command */
+    bool is_expiry_paused;       /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    struct shard_counters counters;
+    struct stats stats;          /* by command and error code; see shard/stats.h */
+    int32_t cpu;                 /* the CPU that the core is pinned to, -1: none */
+    struct effects *journal;     /* where effects go; NULL: nobody reads them */
+    struct list sessions;        /* of the connections of this core */
+    uint32_t session_count;
+    struct lock_table *locks;    /* what is lent; see shard/lock.h */
+    struct router *router;       /* mail, batches and transactions under way; see shard/router.h */
+    int64_t pause_until_ms;      /* CLIENT PAUSE: commands of this core's clients wait; 0: no pause */
+    bool is_pause_all;           /* reads too */
+    struct shard_ops {
+        /** Close the connection: at once, or when its replies have left. */
+        void (*session_close)(void *core, struct session *session, bool after_reply);
+        /** End the process, as SHUTDOWN asks; flags as parsed. */
+        void (*shutdown)(void *core, uint32_t flags);
+        /** Bytes of CLIENT LIST's qbuf, obl ... brought up to date in the session. */
+        void (*session_refresh)(void *core, struct session *session);
+        /** A reply that lent bytes of a string of shard `owner` has left from `from`: raw_unpin() there. */
+        void (*raw_unpin)(struct shard *from, uint32_t owner, struct raw *raw);
+        /** CONFIG SET: put to work what has changed (listeners, log ...), at the coordinator while all
+         * shards are closed, before any of them sees `now`. 0, or -errno with the error reply's
+         * text; config_set_error() makes it. NULL: nothing to do. */
+        int (*config_apply)(void *core, const struct config *old, const struct config *now,
+                            char *error, size_t error_size);
+    } ops;
+    void *core;                  /* the reactor's, for ops */
+};
+
+struct exchange;
+
+/** What is random or read from the world at the start; the simulator chooses it. */
+struct shard_seed {
+    uint64_t hash_seed;   /* the same for all shards of a node */
+    uint64_t random_seed;
+    int64_t now_ms;
+};
+
+void shard_create(struct shard *shard, struct node *node, uint32_t index,
+                  const struct config *config, struct exchange *exchange,
+                  const struct shard_seed *seed);
+/** Nothing of it is lent or under way. */
+void shard_destroy(struct shard *shard);
+
+/** Remove keys whose deadline is not after now_ms, touching at most `step_count_max`. Returns how many
+ * it touched. Owner thread. */
+uint32_t shard_expire(struct shard *shard, uint32_t step_count_max);
+
+/** Free flushed contents in steps. True: nothing is left. Owner thread. */
+bool shard_collect(struct shard *shard, uint32_t step_count_max);

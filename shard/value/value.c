@@ -1,0 +1,73 @@
+#include "shard/value/value.h"
+
+/*
+ * value.c: the names of types and encodings, and the one switch over all collections.
+ * Whoever holds a value without knowing what it is (deletion, flush, accounting) asks here; the
+ * collections themselves know nothing of each other.
+ */
+
+const char *
+value_encoding_name(enum value_encoding encoding)
+{
+    switch (encoding) {
+    case ENCODING_INT:
+        return "int";
+    case ENCODING_EMBSTR:
+        return "embstr";
+    case ENCODING_RAW:
+        return "raw";
+    case ENCODING_LISTPACK:
+        return "listpack";
+    case ENCODING_QUICKLIST:
+        return "quicklist";
+    case ENCODING_INTSET:
+        return "intset";
+    case ENCODING_HASHTABLE:
+        return "hashtable";
+    case ENCODING_SKIPLIST:
+        return "skiplist";
+    case ENCODING_STREAM:
+        return "stream";
+    }
+    return "unknown";
+}
+
+const char *
+value_type_name(enum value_type type)
+{
+    switch (type) {
+    case VALUE_NONE:
+        return "none";
+    case VALUE_STRING:
+        return "string";
+    case VALUE_LIST:
+        return "list";
+    case VALUE_SET:
+        return "set";
+    case VALUE_ZSET:
+        return "zset";
+    case VALUE_HASH:
+        return "hash";
+    case VALUE_STREAM:
+        return "stream";
+    }
+    return "unknown";
+}
+
+size_t
+value_object_size(const struct value *value)
+{
+    ASSERT(value->is_object);
+    /* No type is stored as an object. */
+    ASSERT(value->object == NULL);
+    return 0;
+}
+
+void
+value_object_delete(struct memory *memory, const struct value *value)
+{
+    (void)memory;
+    ASSERT(value->is_object);
+    /* No type is stored as an object. */
+    ASSERT(value->object == NULL);
+}

@@ -1,0 +1,390 @@
+/*
+ * worker.c: what a core does in each step of its turn.
+ *
+ * Admission: whoever accepts a connection decides which core serves it, the one with the fewest, and
+ * counts it there at once, so that even a handful of connections spreads evenly whatever the kernel's hash
+ * of addresses says. The descriptor travels by mail.
+ */
+#include "shard/worker.h"
+
+#include "core/heap.h"
+#include "core/log.h"
+#include "shard/router.h"
+#include "shard/stats.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TICK_MS 100
+/** Keys looked at by one expiry call, so that a turn stays below a millisecond. */
+#define EXPIRE_STEPS 256
+#define EXPIRE_CALLS_MAX 8
+#define COLLECT_STEPS 128
+
+#define RING_ENTRY_COUNT 1024
+#define RING_BUFFER_SIZE 16384
+#define RING_BUFFER_COUNT 64
+#define RING_BUFFER_COUNT_MAX 4096
+
+/** An accepted connection on its way to its core. */
+struct connection_mail {
+    struct mail mail;
+    int fd;
+    bool is_unix;
+    bool is_peer_local;
+    struct socket_names names;
+};
+
+/* ---- admission ---- */
+
+static void
+refuse(int fd, const char *text)
+{
+    ssize_t rc = write(fd, text, strlen(text));
+    (void)rc; /* the peer may be gone already */
+    close(fd);
+}
+
+static uint32_t
+least_loaded_core(const struct worker_setup *setup)
+{
+    uint32_t best = 0;
+    uint32_t best_count = UINT32_MAX;
+    for (uint32_t i = 0; i < setup->node->shard_count; i++) {
+        uint32_t count =
+            atomic_load_explicit(&setup->workers[i].connection_count, memory_order_relaxed);
+        if (count < best_count) {
+            best = i;
+            best_count = count;
+        }
+    }
+    return best;
+}
+
+static const char protected_mode_text[] =
+    "-DENIED Tessera is running in protected mode because protected mode is enabled and no password "
+    "is set for the default user. In this mode connections are only accepted from the loopback "
+    "interface. If you want to connect from external computers to Tessera you may adopt one of the "
+    "following solutions: 1) Just disable protected mode sending the command 'CONFIG SET "
+    "protected-mode no' from the loopback interface by connecting to Tessera from the same host the "
+    "server is running, however MAKE SURE Tessera is not publicly accessible from internet if you do "
+    "so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the "
+    "protected mode by editing the configuration file, and setting the protected mode option to "
+    "'no', and then restarting the server. 3) If you started the server manually just for testing, "
+    "restart it with the '--protected-mode no' option. NOTE: You only need to do one of the above "
+    "things in order for the server to start accepting connections from the outside.\r\n";
+
+static void
+serve_connection(struct worker *worker, struct connection_mail *connection)
+{
+    struct shard *shard = &worker->shard;
+    uint64_t id = atomic_fetch_add_explicit(&shard->node->session_id_next, 1, memory_order_relaxed);
+    struct client *client = client_new(&worker->room, connection->fd, id);
+    struct session *session = &client->session;
+    if (connection->is_unix) {
+        session->flags |= SESSION_UNIX_SOCKET;
+    }
+    snprintf(session->address, sizeof(session->address), "%.63s", connection->names.peer);
+    snprintf(session->local_address, sizeof(session->local_address), "%.63s",
+             connection->names.local);
+    heap_free(connection);
+}
+
+static void
+admit(struct worker *worker, int fd, bool is_unix)
+{
+    struct shard *shard = &worker->shard;
+    const struct config *config = shard->config;
+    struct connection_mail *connection = heap_alloc(sizeof(*connection));
+    connection->fd = fd;
+    connection->is_unix = is_unix;
+    socket_describe(fd, is_unix, config->unixsocket, &connection->names);
+    int64_t count =
+        atomic_fetch_add_explicit(&shard->node->connection_count, 1, memory_order_relaxed);
+    const char *refusal = NULL;
+    if (count >= config->maxclients) {
+        refusal = "-ERR max number of clients reached\r\n";
+    } else if (config->protected_mode && !connection->names.is_peer_local) {
+        refusal = protected_mode_text;
+    }
+    if (refusal != NULL) {
+        atomic_fetch_sub_explicit(&shard->node->connection_count, 1, memory_order_relaxed);
+        shard->counters.rejected_count++;
+        refuse(fd, refusal);
+        heap_free(connection);
+        return;
+    }
+    if (!is_unix) {
+        socket_prepare(fd, config->tcp_keepalive_s);
+    }
+    uint32_t core = least_loaded_core(worker->setup);
+    atomic_fetch_add_explicit(&worker->setup->workers[core].connection_count, 1,
+                              memory_order_relaxed);
+    if (core == shard->index) {
+        serve_connection(worker, connection);
+        return;
+    }
+    connection->mail.kind = MAIL_CONNECTION;
+    mail_post(worker->setup->exchange, shard->index, core, &connection->mail);
+}
+
+static void
+worker_accepted(struct listener *listener, int32_t result)
+{
+    struct worker *worker = listener->owner;
+    if (result >= 0) {
+        admit(worker, result, listener->is_unix);
+    } else if (result != -ECANCELED) {
+        log_write(worker->shard.node->log, LOG_WARNING_LEVEL,
+                  "Accepting client connection: %s", strerror(-result));
+    }
+}
+
+void
+shard_connection_ended(struct shard *shard)
+{
+    struct worker *worker = shard->core;
+    atomic_fetch_sub_explicit(&worker->connection_count, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&shard->node->connection_count, 1, memory_order_relaxed);
+}
+
+/* ---- the steps of a turn ---- */
+
+static void
+worker_begin(void *owner)
+{
+    struct worker *worker = owner;
+    struct shard *shard = &worker->shard;
+    shard->now_ms = worker->reactor.now_ms;
+    shard->now_ns = worker->reactor.now_ns;
+    shard->last_ticks = clock_ticks();
+    stats_sample(shard);
+}
+
+static void
+worker_mail(void *owner, struct mail *mail)
+{
+    struct worker *worker = owner;
+    if (router_receive(&worker->shard, mail)) {
+        return;
+    }
+    if (mail->kind == MAIL_CONNECTION) {
+        serve_connection(worker, container_of(mail, struct connection_mail, mail));
+    } else {
+        worker->reactor.is_stopping = true;
+    }
+}
+
+static bool
+worker_run_clients(void *owner)
+{
+    struct worker *worker = owner;
+    worker->shard.last_ticks = clock_ticks();
+    return client_room_run(&worker->room);
+}
+
+static void
+worker_tick(struct worker *worker)
+{
+    struct shard *shard = &worker->shard;
+    worker->next_tick_ms = shard->now_ms + TICK_MS;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        listener_resume(&worker->listeners[i]);
+    }
+    client_room_tick(&worker->room);
+    struct shard_counters *counters = &shard->counters;
+    counters->turn_count = worker->reactor.turn_count;
+    counters->busy_ns = worker->reactor.busy_ns;
+    counters->idle_ns = worker->reactor.idle_ns;
+    counters->longest_turn_ns = worker->reactor.longest_turn_ns;
+}
+
+/** A pause that has just ended lets everybody go on. */
+static void
+end_pause(struct worker *worker)
+{
+    struct shard *shard = &worker->shard;
+    bool was_paused = worker->is_paused;
+    worker->is_paused = shard->pause_until_ms > shard->now_ms;
+    if (was_paused && !worker->is_paused) {
+        shard->pause_until_ms = 0;
+        client_room_resume_all(&worker->room);
+    }
+}
+
+static bool
+worker_advance(void *owner)
+{
+    struct worker *worker = owner;
+    struct shard *shard = &worker->shard;
+    for (uint32_t i = 0; i < EXPIRE_CALLS_MAX; i++) {
+        if (shard_expire(shard, EXPIRE_STEPS) < EXPIRE_STEPS) {
+            break;
+        }
+        if (clock_monotonic_ns() - shard->now_ns > REACTOR_BACKGROUND_NS) {
+            break;
+        }
+    }
+    if (shard->now_ms >= worker->next_tick_ms) {
+        worker_tick(worker);
+    }
+    if (UNLIKELY(shard->pause_until_ms != 0 || worker->is_paused)) {
+        end_pause(worker);
+    }
+    return !shard->is_expiry_paused && wheel_is_behind(&shard->keyspace.wheel);
+}
+
+static bool
+worker_background(void *owner, uint64_t until_ns)
+{
+    struct worker *worker = owner;
+    if (LIKELY(worker->shard.keyspace.garbage == NULL)) {
+        return false;
+    }
+    bool is_done;
+    do {
+        is_done = shard_collect(&worker->shard, COLLECT_STEPS);
+    } while (!is_done && clock_monotonic_ns() < until_ns);
+    return !is_done;
+}
+
+static void
+worker_flush(void *owner)
+{
+    struct worker *worker = owner;
+    client_room_flush(&worker->room);
+}
+
+static uint32_t
+worker_pending_count(void *owner)
+{
+    struct worker *worker = owner;
+    return router_pending_count(&worker->shard);
+}
+
+static int64_t
+worker_next_ms(void *owner)
+{
+    struct worker *worker = owner;
+    struct shard *shard = &worker->shard;
+    int64_t next_ms = shard->session_count > 0 ? worker->next_tick_ms : INT64_MAX;
+    if (!shard->is_expiry_paused) {
+        next_ms = MIN(next_ms, wheel_next_ms(&shard->keyspace.wheel));
+    }
+    if (shard->pause_until_ms != 0) {
+        next_ms = MIN(next_ms, shard->pause_until_ms);
+    }
+    return next_ms;
+}
+
+static const struct reactor_ops worker_reactor_ops = {
+    .begin = worker_begin,
+    .mail = worker_mail,
+    .run = worker_run_clients,
+    .advance = worker_advance,
+    .background = worker_background,
+    .flush = worker_flush,
+    .pending_count = worker_pending_count,
+    .next_ms = worker_next_ms,
+};
+
+/* ---- the shard's ops ---- */
+
+static void
+ops_session_close(void *core, struct session *session, bool after_reply)
+{
+    (void)core;
+    client_close(session, after_reply);
+}
+
+static void
+ops_session_refresh(void *core, struct session *session)
+{
+    (void)core;
+    client_refresh(session);
+}
+
+static void
+ops_shutdown(void *core, uint32_t flags)
+{
+    struct worker *worker = core;
+    worker->setup->stop(worker->setup->stop_context, flags);
+}
+
+static int
+ops_config_apply(void *core, const struct config *old, const struct config *now, char *error,
+                 size_t error_size)
+{
+    struct worker *worker = core;
+    return worker->setup->config_apply(worker->setup->stop_context, old, now, error, error_size);
+}
+
+/* ---- life ---- */
+
+int
+worker_create(struct worker *worker, const struct worker_setup *setup, uint32_t index,
+              const struct config *config, int32_t cpu)
+{
+    static const enum ring_backend backends[] = {
+        [CONFIG_IO_BACKEND_AUTO] = RING_AUTO,
+        [CONFIG_IO_BACKEND_URING] = RING_IO_URING,
+        [CONFIG_IO_BACKEND_EPOLL] = RING_EPOLL,
+    };
+    struct ring_options options = {
+        .backend = backends[config->io_backend],
+        .entry_count = RING_ENTRY_COUNT,
+        .buffer_size = RING_BUFFER_SIZE,
+        .buffer_count = RING_BUFFER_COUNT,
+        .buffer_count_max = RING_BUFFER_COUNT_MAX,
+    };
+    int error = 0;
+    worker->setup = setup;
+    worker->ring = ring_new(&options, &error);
+    if (worker->ring == NULL) {
+        return error;
+    }
+    struct shard *shard = &worker->shard;
+    shard_create(shard, setup->node, index, config, setup->exchange, &setup->seed);
+    shard->cpu = cpu;
+    shard->core = worker;
+    shard->ops.session_close = ops_session_close;
+    shard->ops.session_refresh = ops_session_refresh;
+    shard->ops.shutdown = ops_shutdown;
+    shard->ops.config_apply = ops_config_apply;
+    client_room_create(&worker->room, shard, worker->ring);
+    worker->reactor = (struct reactor){
+        .core = index,
+        .ring = worker->ring,
+        .exchange = setup->exchange,
+        .ops = &worker_reactor_ops,
+        .owner = worker,
+        .mail_poll_ns = setup->is_oversubscribed ? 0 : (uint64_t)config->mail_poll_us * 1000,
+    };
+    return 0;
+}
+
+void
+worker_listen(struct worker *worker, int fd, bool is_unix)
+{
+    ASSERT(worker->listener_count < WORKER_LISTENERS_MAX);
+    struct listener *listener = &worker->listeners[worker->listener_count++];
+    listener_start(listener, worker->ring, fd, is_unix, worker, worker_accepted);
+}
+
+void
+worker_run(struct worker *worker)
+{
+    reactor_run(&worker->reactor);
+}
+
+void
+worker_destroy(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        close(worker->listeners[i].fd);
+    }
+    (void)worker;
+}

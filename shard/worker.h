@@ -1,0 +1,54 @@
+/*
+ * worker.h: one core at work: its ring, reactor, listeners, clients and shard, on one thread.
+ */
+#pragma once
+
+#include "core/reactor.h"
+#include "core/topology.h"
+#include "net/listener.h"
+#include "shard/client.h"
+#include "shard/shard.h"
+
+#define WORKER_LISTENERS_MAX 20
+
+/** What main gives to all workers; constant while they run. */
+struct worker_setup {
+    struct node *node;
+    struct exchange *exchange;
+    struct worker *workers; /* by core */
+    struct shard_seed seed;
+    bool is_pinned;
+    bool is_oversubscribed;
+    /** Ends the process in order: told by any worker, carried out by main. Any thread. */
+    void (*stop)(void *context, uint32_t flags);
+    void *stop_context;
+    /** Bring other parts of the process up to date with a new configuration (log). Core's thread, all
+     * shards closed. 0 or -errno with the error text. */
+    int (*config_apply)(void *context, const struct config *old, const struct config *now,
+                        char *error, size_t error_size);
+};
+
+struct worker {
+    struct shard shard;
+    struct reactor reactor;
+    struct client_room room;
+    const struct worker_setup *setup;
+    struct ring *ring;
+    struct listener listeners[WORKER_LISTENERS_MAX];
+    uint32_t listener_count;
+    int64_t next_tick_ms;
+    bool is_paused;           /* CLIENT PAUSE was in force in the last turn */
+    /** Connections given to this core and not yet ended: added to by whoever accepts, taken off here. */
+    alignas(CACHE_LINE_SIZE) _Atomic uint32_t connection_count;
+    struct mail stop_mail;
+};
+
+/** Make the core's ring and shard, on the thread that will run it. 0 or -errno. */
+MUST_CHECK int worker_create(struct worker *worker, const struct worker_setup *setup,
+                             uint32_t index, const struct config *config, int32_t cpu);
+/** Take connections from these descriptors, which the worker owns from now on. Before worker_run(). */
+void worker_listen(struct worker *worker, int fd, bool is_unix);
+/** Serve until told to stop. */
+void worker_run(struct worker *worker);
+/** All workers have ended. */
+void worker_destroy(struct worker *worker);
