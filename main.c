@@ -1,0 +1,517 @@
+/*
+ * main.c: reads the configuration, lays out the cores, starts them, and stops them in reverse.
+ */
+#include "core/config.h"
+#include "core/heap.h"
+#include "core/log.h"
+#include "core/process.h"
+#include "core/random.h"
+#include "core/topology.h"
+#include "shard/command.h"
+#include "shard/router.h"
+#include "shard/version.h"
+#include "shard/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/** Descriptors that are not clients': rings, listeners, files, log. */
+#define DESCRIPTORS_RESERVED 32
+#define DESCRIPTORS_FOR_EACH_CORE 8
+
+struct server {
+    struct node node;
+    struct topology topology;
+    const struct config *config;
+    struct exchange *exchange;
+    struct worker_setup setup;
+    struct worker *workers;
+    pthread_t *threads;
+    pthread_barrier_t created;  /* all workers have their rings and shards */
+    pthread_barrier_t running;  /* all have their listeners: ready to accept */
+    _Atomic int create_error;
+    _Atomic bool is_stopping;
+    int *listener_fds;          /* [core][address] */
+    uint32_t listener_fd_count; /* for each core */
+    int unix_fd;
+    struct ring_op signal_op;
+    struct signalfd_siginfo signal_info;
+    int signal_fd;
+};
+
+struct server_thread {
+    struct server *server;
+    uint32_t index;
+};
+
+/* ---- stopping ---- */
+
+static void
+server_stop(void *context, uint32_t flags)
+{
+    (void)flags; /* SAVE, NOSAVE, NOW, FORCE: there are no files yet that they could tell apart */
+    struct server *server = context;
+    if (atomic_exchange(&server->is_stopping, true)) {
+        return;
+    }
+    log_write(server->node.log, LOG_WARNING_LEVEL, "User requested shutdown...");
+    for (uint32_t i = 0; i < server->node.shard_count; i++) {
+        server->workers[i].reactor.is_stopping = true;
+        ring_wake(server->workers[i].ring);
+    }
+}
+
+static void
+signal_received(struct ring_op *op, int32_t result)
+{
+    struct server *server = container_of(op, struct server, signal_op);
+    if (result == (int32_t)sizeof(server->signal_info)) {
+        bool is_int = server->signal_info.ssi_signo == SIGINT;
+        log_write(server->node.log, LOG_WARNING_LEVEL, "Received %s scheduling shutdown...",
+                  is_int ? "SIGINT" : "SIGTERM");
+        server_stop(server, 0);
+        return;
+    }
+    if (result == -ECANCELED) {
+        return;
+    }
+    ring_read(server->workers[0].ring, &server->signal_op, server->signal_fd,
+              &server->signal_info, sizeof(server->signal_info));
+}
+
+/* ---- configuration at work ---- */
+
+static enum log_level
+log_level_of(const struct config *config)
+{
+    static const enum log_level levels[] = {
+        [CONFIG_LOGLEVEL_DEBUG] = LOG_DEBUG_LEVEL,
+        [CONFIG_LOGLEVEL_VERBOSE] = LOG_VERBOSE_LEVEL,
+        [CONFIG_LOGLEVEL_NOTICE] = LOG_NOTICE_LEVEL,
+        [CONFIG_LOGLEVEL_WARNING] = LOG_WARNING_LEVEL,
+    };
+    return levels[config->loglevel];
+}
+
+static int
+server_config_apply(void *context, const struct config *old, const struct config *now,
+                    char *error, size_t error_size)
+{
+    struct server *server = context;
+    static const char *const fixed_while_running[] = {"bind", "port"};
+    for (uint32_t i = 0; i < ARRAY_COUNT(fixed_while_running); i++) {
+        if (config_differs(old, now, fixed_while_running[i])) {
+            config_set_error(error, error_size, slice_of_string(fixed_while_running[i]),
+                             "Tessera cannot change it while it runs yet: restart with the new "
+                             "value");
+            return -ENOTSUP;
+        }
+    }
+    log_level_set(server->node.log, log_level_of(now));
+    if (config_differs(old, now, "dir") && chdir(now->dir) < 0) {
+        config_set_error(error, error_size, SLICE("dir"), strerror(errno));
+        return -errno;
+    }
+    return 0;
+}
+
+static void
+raise_descriptor_limit(const struct server *server, struct config *config)
+{
+    uint64_t reserved =
+        DESCRIPTORS_RESERVED + (uint64_t)server->node.shard_count * DESCRIPTORS_FOR_EACH_CORE;
+    uint64_t wanted = (uint64_t)config->maxclients + reserved;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted) {
+        return;
+    }
+    uint64_t before = limit.rlim_cur;
+    limit.rlim_cur = wanted;
+    limit.rlim_max = MAX(limit.rlim_max, wanted);
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        return;
+    }
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        limit.rlim_cur = before;
+    }
+    if (limit.rlim_cur <= reserved) {
+        log_write(server->node.log, LOG_WARNING_LEVEL,
+                  "The limit of open files (%llu) leaves no room for clients: raise it with "
+                  "'ulimit -n'.",
+                  (unsigned long long)limit.rlim_cur);
+        exit(1);
+    }
+    if (limit.rlim_cur < wanted) {
+        config->maxclients = (int64_t)(limit.rlim_cur - reserved);
+        log_write(server->node.log, LOG_WARNING_LEVEL,
+                  "maxclients has been reduced to %lld to compensate for low ulimit.",
+                  (long long)config->maxclients);
+    }
+}
+
+/* ---- listening ---- */
+
+/** Bind one address for all cores. A '-' in front: it may be missing on this machine. */
+static int
+listen_address(struct server *server, const char *address, int *port, uint32_t *count)
+{
+    bool is_optional = address[0] == '-';
+    address += is_optional;
+    int rc = listener_probe_tcp(address, *port);
+    for (uint32_t core = 0; rc >= 0 && core < server->node.shard_count; core++) {
+        rc = listener_bind_tcp(address, port, (int)server->config->tcp_backlog);
+        if (rc >= 0) {
+            server->listener_fds[core * WORKER_LISTENERS_MAX + *count] = rc;
+        }
+    }
+    if (rc >= 0) {
+        ++*count;
+        return 0;
+    }
+    if (is_optional && (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT || rc == -EPROTONOSUPPORT)) {
+        return 0;
+    }
+    log_write(server->node.log, LOG_WARNING_LEVEL,
+              "Warning: Could not create server TCP listening socket %s:%d: bind: %s", address,
+              *port, strerror(-rc));
+    return rc;
+}
+
+static int
+server_listen(struct server *server)
+{
+    const struct config *config = server->config;
+    uint32_t count = 0;
+    int port = (int)config->port;
+    server->unix_fd = -1;
+    size_t size = server->node.shard_count * WORKER_LISTENERS_MAX * sizeof(int);
+    server->listener_fds = heap_alloc(size);
+    bool has_tcp = config->port != 0 || config->unixsocket[0] == '\0';
+    for (uint32_t i = 0; has_tcp && i < config->bind.count; i++) {
+        int rc = listen_address(server, config->bind.items[i], &port, &count);
+        if (rc < 0) {
+            log_write(server->node.log, LOG_WARNING_LEVEL, "Failed listening on port %d (TCP), "
+                      "aborting.", port);
+            return rc;
+        }
+    }
+    server->listener_fd_count = count;
+    server->node.tcp_port = count > 0 ? port : 0;
+    if (config->unixsocket[0] != '\0') {
+        server->unix_fd = listener_bind_unix(config->unixsocket, (uint32_t)config->unixsocketperm,
+                                             (int)config->tcp_backlog);
+        if (server->unix_fd < 0) {
+            log_write(server->node.log, LOG_WARNING_LEVEL, "Failed opening Unix socket: bind: %s",
+                      strerror(-server->unix_fd));
+            return server->unix_fd;
+        }
+    }
+    if (count == 0 && server->unix_fd < 0) {
+        log_write(server->node.log, LOG_WARNING_LEVEL,
+                  "Configured to not listen anywhere, exiting.");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* ---- cores ---- */
+
+static void
+thread_listen(struct server *server, struct worker *worker, uint32_t index)
+{
+    for (uint32_t i = 0; i < server->listener_fd_count; i++) {
+        worker_listen(worker, server->listener_fds[index * WORKER_LISTENERS_MAX + i], false);
+    }
+    if (index == 0 && server->unix_fd >= 0) {
+        worker_listen(worker, server->unix_fd, true);
+    }
+    if (index == 0) {
+        ring_read(worker->ring, &server->signal_op, server->signal_fd, &server->signal_info,
+                  sizeof(server->signal_info));
+    }
+}
+
+static void *
+thread_main(void *argument)
+{
+    struct server_thread *thread = argument;
+    struct server *server = thread->server;
+    uint32_t index = thread->index;
+    struct worker *worker = &server->workers[index];
+    char name[16];
+    snprintf(name, sizeof(name), "core-%u", index);
+    (void)prctl(PR_SET_NAME, name);
+    int32_t cpu = -1;
+    if (server->topology.pinned && topology_pin(server->topology.cpus[index]) == 0) {
+        cpu = server->topology.cpus[index];
+    }
+    int rc = worker_create(worker, &server->setup, index, server->config, cpu);
+    if (rc < 0) {
+        atomic_store(&server->create_error, rc);
+    }
+    pthread_barrier_wait(&server->created);
+    if (atomic_load(&server->create_error) == 0) {
+        thread_listen(server, worker, index);
+        pthread_barrier_wait(&server->running);
+        worker_run(worker);
+    }
+    heap_free(thread);
+    return NULL;
+}
+
+static void
+wake_core(void *context, uint32_t core)
+{
+    struct server *server = context;
+    ring_wake(server->workers[core].ring);
+}
+
+static int
+server_start_threads(struct server *server)
+{
+    uint32_t count = server->node.shard_count;
+    pthread_barrier_init(&server->created, NULL, count + 1);
+    pthread_barrier_init(&server->running, NULL, count + 1);
+    server->threads = heap_alloc(count * sizeof(pthread_t));
+    for (uint32_t i = 0; i < count; i++) {
+        struct server_thread *thread = heap_alloc(sizeof(*thread));
+        *thread = (struct server_thread){.server = server, .index = i};
+        int rc = pthread_create(&server->threads[i], NULL, thread_main, thread);
+        if (rc != 0) {
+            log_write(server->node.log, LOG_WARNING_LEVEL, "Cannot start core %u: %s", i,
+                      strerror(rc));
+            exit(1);
+        }
+    }
+    pthread_barrier_wait(&server->created);
+    int rc = atomic_load(&server->create_error);
+    if (rc < 0) {
+        log_write(server->node.log, LOG_WARNING_LEVEL, "Cannot start the I/O back end: %s",
+                  strerror(-rc));
+        return rc;
+    }
+    server->node.io_name = ring_backend_name(server->workers[0].ring);
+    server->node.io_reason = ring_reason(server->workers[0].ring);
+    return 0;
+}
+
+/* ---- the process ---- */
+
+static void
+node_create(struct node *node, const struct topology *topology, struct log *log)
+{
+    struct random random;
+    random_create(&random, random_system_seed());
+    memset(node, 0, sizeof(*node));
+    node->shard_count = topology->shard_count;
+    node->commands = command_table_new();
+    node->log = log;
+    random_hex(&random, node->run_id, 40);
+    node->start_ms = clock_unix_ms();
+    clock_scale_create(&node->clock_scale);
+    process_executable(node->executable, sizeof(node->executable));
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        node->slot_owner[slot] = (uint16_t)((uint64_t)slot * topology->shard_count / SLOT_COUNT);
+    }
+    atomic_init(&node->ticket_next, 1);
+    atomic_init(&node->session_id_next, 1);
+}
+
+static void
+block_signals(struct server *server)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void
+write_pid_file(const struct server *server)
+{
+    const char *path = server->config->pidfile;
+    if (path[0] == '\0' && server->config->daemonize) {
+        path = "/var/run/tessera.pid";
+    }
+    if (path[0] == '\0') {
+        return;
+    }
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        log_write(server->node.log, LOG_WARNING_LEVEL, "Cannot write the pid file %s: %s", path,
+                  strerror(errno));
+        return;
+    }
+    fprintf(file, "%d\n", (int)getpid());
+    fclose(file);
+}
+
+static void
+log_start(const struct server *server)
+{
+    struct log *log = server->node.log;
+    log_write(log, LOG_NOTICE_LEVEL, "Tessera version=%s, bits=%d, pid=%d, just started",
+              TESSERA_VERSION, (int)sizeof(void *) * 8, (int)getpid());
+    log_write(log, LOG_NOTICE_LEVEL, "Cores: %s", server->topology.reason);
+    log_write(log, LOG_NOTICE_LEVEL, "I/O back end: %s", server->node.io_reason);
+}
+
+static void
+log_ready(const struct server *server)
+{
+    struct log *log = server->node.log;
+    log_write(log, LOG_NOTICE_LEVEL, "Server initialized");
+    if (server->node.tcp_port != 0) {
+        log_write(log, LOG_NOTICE_LEVEL, "Listening on port %d", server->node.tcp_port);
+    }
+    if (server->unix_fd >= 0) {
+        log_write(log, LOG_NOTICE_LEVEL, "The server is now ready to accept connections at %s",
+                  server->config->unixsocket);
+    }
+    log_write(log, LOG_NOTICE_LEVEL, "Ready to accept connections");
+}
+
+static int
+server_run(struct server *server)
+{
+    if (server_listen(server) < 0) {
+        return 1;
+    }
+    int rc = server_start_threads(server);
+    if (rc < 0) {
+        return 1;
+    }
+    log_start(server);
+    write_pid_file(server);
+    pthread_barrier_wait(&server->running);
+    log_ready(server);
+    for (uint32_t i = 0; i < server->node.shard_count; i++) {
+        pthread_join(server->threads[i], NULL);
+    }
+    if (server->config->unixsocket[0] != '\0') {
+        (void)unlink(server->config->unixsocket);
+    }
+    if (server->config->pidfile[0] != '\0') {
+        (void)unlink(server->config->pidfile);
+    }
+    log_write(server->node.log, LOG_WARNING_LEVEL, "Tessera is now ready to exit, bye bye...");
+    return 0;
+}
+
+static void
+server_create(struct server *server, struct config *config, struct log *log)
+{
+    server->config = config;
+    struct topology_input input = {0};
+    int rc = topology_read(&input);
+    if (rc < 0) {
+        log_write(log, LOG_WARNING_LEVEL, "Cannot read the CPU affinity: %s", strerror(-rc));
+    }
+    topology_plan(&server->topology, (uint32_t)config->shards, &input);
+    node_create(&server->node, &server->topology, log);
+    uint32_t count = server->node.shard_count;
+    raise_descriptor_limit(server, config);
+    size_t size = (count * sizeof(struct worker) + CACHE_LINE_SIZE - 1) / CACHE_LINE_SIZE *
+                  CACHE_LINE_SIZE;
+    server->workers = aligned_alloc(CACHE_LINE_SIZE, size);
+    ASSERT(server->workers != NULL);
+    memset(server->workers, 0, size);
+    server->node.shards = heap_alloc(count * sizeof(struct shard *));
+    for (uint32_t i = 0; i < count; i++) {
+        server->node.shards[i] = &server->workers[i].shard;
+    }
+    server->exchange = exchange_new(count);
+    exchange_wake_set(server->exchange, wake_core, server);
+    server->signal_op.done = signal_received;
+    struct random random;
+    random_create(&random, random_system_seed());
+    server->setup = (struct worker_setup){
+        .node = &server->node,
+        .exchange = server->exchange,
+        .workers = server->workers,
+        .seed = {.hash_seed = random_next(&random),
+                 .random_seed = random_next(&random),
+                 .now_ms = clock_unix_ms()},
+        .is_pinned = server->topology.pinned,
+        .is_oversubscribed = server->topology.oversubscribed,
+        .stop = server_stop,
+        .stop_context = server,
+        .config_apply = server_config_apply,
+    };
+}
+
+/** Exit code of a run that ends here, or -1: go on. */
+static int
+read_configuration(struct config *config, int argc, char **argv)
+{
+    char error[8192];
+    int rc = config_load(config, argc, argv, error, sizeof(error));
+    if (rc == CONFIG_REQUEST_VERSION) {
+        printf("Tessera server v=%s bits=%d\n", TESSERA_VERSION, (int)sizeof(void *) * 8);
+        return 0;
+    }
+    if (rc == CONFIG_REQUEST_HELP) {
+        printf("Usage: tessera-server [/path/to/tessera.conf] [--directive value ...]\n"
+               "       tessera-server --version\n"
+               "Examples:\n"
+               "       tessera-server --port 7000 --shards 2\n"
+               "       tessera-server my.conf --loglevel verbose\n");
+        return 0;
+    }
+    if (rc < 0) {
+        fprintf(stderr, "%s\n", error);
+        return 1;
+    }
+    return -1;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct config *config = config_new();
+    int rc = read_configuration(config, argc, argv);
+    if (rc >= 0) {
+        config_delete(config);
+        return rc;
+    }
+    struct log *log = log_new();
+    log_level_set(log, log_level_of(config));
+    if (config->dir[0] != '\0' && chdir(config->dir) < 0) {
+        fprintf(stderr, "Can't chdir to '%s': %s\n", config->dir, strerror(errno));
+        return 1;
+    }
+    if (config->logfile[0] != '\0' && (rc = log_open(log, config->logfile)) < 0) {
+        fprintf(stderr, "Can't open the log file %s: %s\n", config->logfile, strerror(-rc));
+        return 1;
+    }
+    if (config->syslog_enabled) {
+        log_syslog(log, config->syslog_ident, config->syslog_facility);
+    }
+    if (config->daemonize && daemon(1, 0) < 0) {
+        fprintf(stderr, "Cannot daemonize: %s\n", strerror(errno));
+        return 1;
+    }
+    struct server *server = aligned_alloc(CACHE_LINE_SIZE, (sizeof(*server) + CACHE_LINE_SIZE - 1) /
+                                                               CACHE_LINE_SIZE * CACHE_LINE_SIZE);
+    ASSERT(server != NULL);
+    memset(server, 0, sizeof(*server));
+    block_signals(server);
+    server_create(server, config, log);
+    return server_run(server);
+}
