@@ -29,10 +29,11 @@
  * `unsubmitted`; completions that do not fit are kept by the kernel (NODROP is required).
  *
  * Measured against redis-server's PING (CPU time for each request, 50 connections, loopback, one
- * CPU for the server, other work on the machine, so +-0.03): without pipelining multishot receive
- * with queued sends took 0.83 to 0.85 of it, sendmsg() tried first 0.86, single-shot receive 0.88
- * to 0.90, epoll 0.86 to 0.88; with a pipeline of 30 all lay between 0.46 and 0.49. 16 to 1,024
- * buffers of 16 KiB made no difference that could be told from noise.
+ * CPU for the server). Medians of four runs on a machine that had other work: without pipelining
+ * multishot receive with queued sends took 0.83 to 0.91 of it, sendmsg() tried first 0.86 to 0.94,
+ * single-shot receive 0.88 to 0.91, epoll 0.86 to 0.93; with a pipeline of 30 all took 0.44 to
+ * 0.52. Most of that is TCP, and the order between them is within the noise: the choice fell on
+ * what makes the fewest system calls. Nor could 16 to 1,024 buffers of 16 KiB be told apart.
  *
  * Rejected: kernels without buffer rings (a provide-buffers entry for each release, or a poll and a
  * read for each arrival, is what epoll does with less machinery; they get epoll); waiting for more

@@ -309,17 +309,6 @@ batch_run_chain(struct router *router, struct batch *batch)
     }
 }
 
-static void
-batch_prefetch(struct router *router, const struct batch *batch)
-{
-    for (uint32_t i = 0; i < batch->count; i++) {
-        router_prefetch_bucket(router->shard, &batch->requests[i]);
-    }
-    for (uint32_t i = 0; i < batch->count; i++) {
-        router_prefetch_entry(router->shard, &batch->requests[i]);
-    }
-}
-
 void
 batch_receive(struct router *router, struct batch *batch)
 {
@@ -336,7 +325,7 @@ batch_receive(struct router *router, struct batch *batch)
             return;
         }
     }
-    batch_prefetch(router, batch);
+    router_prefetch(router->shard, batch->requests, batch->count);
     batch_run_chain(router, batch);
     lender_serve(router);
 }

@@ -1,12 +1,12 @@
 /*
  * call.c: what handlers ask of their call: scratch memory, effects, the errors that all share.
- * Scratch is a stack of blocks, freed together when the call's views are committed: the commit is the
- * first to copy new values, and until then somebody has to hold their bytes.
+ * Scratch is a stack of blocks, freed together when the call's views are committed: the commit is
+ * the first to copy new values, and until then somebody has to hold their bytes.
  *
  *     call->scratch -> [ block, newest | used ... ] -> [ block ] -> NULL
  *
- * Invariant: scratch never moves. Most calls need none, so the first block comes with the first need;
- * an arena kept for each shard was rejected, for transactions hold theirs over many turns.
+ * Invariant: scratch never moves. Most calls need none, so the first block comes with the first
+ * need; an arena kept for each shard was rejected, for transactions hold theirs over many turns.
  */
 #include "shard/call.h"
 
@@ -132,8 +132,7 @@ call_not_integer_error(struct call *call)
 void
 call_wrong_type_error(struct call *call)
 {
-    reply_error(call->reply,
-                "WRONGTYPE Operation against a key holding the wrong kind of value");
+    reply_error(call->reply, "WRONGTYPE Operation against a key holding the wrong kind of value");
 }
 
 void

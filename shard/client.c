@@ -187,13 +187,12 @@ parse_batch(struct client *client, uint32_t count_max, struct ring_buffer **buff
         used += parser->argv == room->storage + used ? parser->argc : 0;
         count++;
         router_resolve(room->shard, request);
-        router_prefetch_bucket(room->shard, request);
         if (request->large_raw != NULL) {
             break; /* its bytes would be gone when it had to be parsed again */
         }
     }
-    for (uint32_t i = 0; i < count && count > 1; i++) {
-        router_prefetch_entry(room->shard, &room->requests[i]);
+    if (count > 1) {
+        router_prefetch(room->shard, room->requests, count);
     }
     return count;
 }

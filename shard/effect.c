@@ -1,13 +1,13 @@
 /*
  * effect.c: a row of changes, as commands.
- * One growing block of records, each telling its own size, so that a reader goes from one to the next
- * and a splice is one memcpy:
+ * One growing block of records, each telling its own size, so that a reader goes from one to the
+ * next and a splice is one memcpy:
  *
  *     | size | db slot argc | size bytes | size bytes | ...  | size | db slot argc | ...
  *
- * Invariant: `size` is the end of a whole record. Numbers are in the machine's order and unaligned: a
- * record never leaves the process in this form. Not a list of records: effects are made with every
- * write, and an allocation each would cost more than the write.
+ * Invariant: `size` is the end of a whole record. Numbers are in the machine's order and unaligned:
+ * a record never leaves the process in this form. Not a list of records: effects are made with
+ * every write, and an allocation each would cost more than the write.
  */
 #include "shard/effect.h"
 
@@ -53,8 +53,7 @@ void
 effects_append(struct effects *effects, uint16_t db, uint16_t slot, const struct slice *argv,
                uint32_t argc)
 {
-    struct effect_header header = {
-        .size = sizeof(header), .db = db, .slot = slot, .argc = argc};
+    struct effect_header header = {.size = sizeof(header), .db = db, .slot = slot, .argc = argc};
     ASSERT(argc > 0);
     for (uint32_t i = 0; i < argc; i++) {
         header.size += sizeof(uint64_t) + argv[i].size;
@@ -127,8 +126,7 @@ effect_read(struct effect_reader *reader, struct effect *effect)
     memcpy(&header, at, sizeof(header));
     ASSERT(header.size <= effects->size - reader->offset);
     if (header.argc > reader->storage_count) {
-        reader->storage =
-            heap_realloc(reader->storage, header.argc * sizeof(*reader->storage));
+        reader->storage = heap_realloc(reader->storage, header.argc * sizeof(*reader->storage));
         reader->storage_count = header.argc;
     }
     const char *end = at + header.size;
@@ -142,9 +140,7 @@ effect_read(struct effect_reader *reader, struct effect *effect)
     }
     ASSERT(at == end);
     reader->offset += header.size;
-    *effect = (struct effect){.db = header.db,
-                              .slot = header.slot,
-                              .argc = header.argc,
-                              .argv = reader->storage};
+    *effect = (struct effect){
+        .db = header.db, .slot = header.slot, .argc = header.argc, .argv = reader->storage};
     return true;
 }

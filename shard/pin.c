@@ -1,13 +1,13 @@
 /*
  * pin.c: bytes of a stored string that a reply sends from where they lie.
- * A large value is not copied into the reply: the reply points at it, and the raw counts who does, so
- * that a change makes a new raw and a deletion waits. The count belongs to the raw's owner, who may be
- * another core than the one that sends:
+ * A large value is not copied into the reply: the reply points at it, and the raw counts who does,
+ * so that a change makes a new raw and a deletion waits. The count belongs to the raw's owner, who
+ * may be another core than the one that sends:
  *
  *     owner: raw_pin ... reply mailed ->  holder: sent -> ops.raw_unpin -> mail -> owner: raw_unpin
  *
- * Invariant: one pin object for each count. Not an atomic count in the raw: every GET would pay for it,
- * and the last one out would free another core's memory.
+ * Invariant: one pin object for each count. Not an atomic count in the raw: every GET would pay for
+ * it, and the last one out would free another core's memory.
  */
 #include "shard/pin.h"
 

@@ -106,18 +106,31 @@ router_resolve(struct shard *shard, struct request *request)
 }
 
 void
-router_prefetch_bucket(struct shard *shard, const struct request *request)
+router_prefetch(struct shard *shard, const struct request *requests, uint32_t count)
 {
-    if (request->key_index != REQUEST_KEYS_MANY && request->owner == shard->index) {
-        keyspace_prefetch_bucket(&shard->keyspace, request->db, request->slot, request->hash);
+    ASSERT(count <= ROUTER_PREFETCH_MAX);
+    const struct keyspace *keyspace = &shard->keyspace;
+    const struct request *mine[ROUTER_PREFETCH_MAX];
+    uint32_t mine_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct request *request = &requests[i];
+        if (request->key_index != REQUEST_KEYS_MANY && request->owner == shard->index &&
+            keyspace->databases[request->db].slots != NULL) {
+            keyspace_prefetch_slot(keyspace, request->db, request->slot);
+            mine[mine_count++] = request;
+        }
     }
-}
-
-void
-router_prefetch_entry(struct shard *shard, const struct request *request)
-{
-    if (request->key_index != REQUEST_KEYS_MANY && request->owner == shard->index) {
-        keyspace_prefetch_entry(&shard->keyspace, request->db, request->slot, request->hash);
+    for (uint32_t i = 0; i < mine_count; i++) {
+        keyspace_prefetch_bucket(keyspace, mine[i]->db, mine[i]->slot, mine[i]->hash);
+    }
+    uint32_t overflow_count = 0;
+    for (uint32_t i = 0; i < mine_count; i++) {
+        if (!keyspace_prefetch_entry(keyspace, mine[i]->db, mine[i]->slot, mine[i]->hash)) {
+            mine[overflow_count++] = mine[i];
+        }
+    }
+    for (uint32_t i = 0; i < overflow_count; i++) {
+        keyspace_prefetch_overflow(keyspace, mine[i]->db, mine[i]->slot, mine[i]->hash);
     }
 }
 

@@ -44,9 +44,10 @@ void router_fault_set(struct router *router, uint32_t faults);
 
 /** Fill in what routing needs: command, key, slot, owner. argv, argc, db, protocol and flags are set. */
 void router_resolve(struct shard *shard, struct request *request);
-/** Fetch the bucket, then (in a second round) the entry, of a request of this shard into the cache. */
-void router_prefetch_bucket(struct shard *shard, const struct request *request);
-void router_prefetch_entry(struct shard *shard, const struct request *request);
+/** Bring what these resolved requests will look up in this shard into the cache, step by step over all of
+ * them, so that their misses overlap. At most ROUTER_PREFETCH_MAX. */
+#define ROUTER_PREFETCH_MAX 32
+void router_prefetch(struct shard *shard, const struct request *requests, uint32_t count);
 
 enum router_verdict {
     ROUTER_STARTED, /* it was executed, or is under way */

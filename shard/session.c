@@ -183,7 +183,9 @@ session_describe(const struct session *session, int64_t now_ms, struct output *o
         (unsigned long long)session->argv_memory_size, (unsigned long long)session->output_size,
         (unsigned long long)session->output_memory_size,
         (unsigned long long)session_memory_size(session), session->output_size > 0 ? "rw" : "r",
-        command == NULL ? "NULL" : has_parent ? command->parent : command->name,
+        command == NULL ? "NULL"
+        : has_parent    ? command->parent
+                        : command->name,
         has_parent ? "|" : "", has_parent ? command->name : "", session->protocol,
         session->shard->index);
     ASSERT(size > 0 && (size_t)size < sizeof(line));

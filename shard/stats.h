@@ -11,8 +11,8 @@
 #include "shard/shard.h"
 #include "shard/stats_data.h"
 
-/** Frees what stats_command() has made; `shard->stats` is empty and valid afterwards. Zeroed memory is
- * created stats, so there is no stats_create(). */
+/** Frees what stats_command() has made; `shard->stats` is empty and valid afterwards. Zeroed memory
+ * is created stats, so there is no stats_create(). */
 void stats_destroy(struct shard *shard);
 /** CONFIG RESETSTAT: counters and statistics start again at zero. */
 void stats_reset(struct shard *shard);

@@ -373,12 +373,20 @@ table_prefetch_bucket(const struct table *table, uint64_t hash)
     }
 }
 
+/** Both lines that a key with a short value takes. */
+static inline void
+entry_prefetch(const struct entry *entry)
+{
+    __builtin_prefetch(entry);
+    __builtin_prefetch((const char *)entry + CACHE_LINE_SIZE);
+}
+
 static bool
 cells_prefetch(const uint64_t *cells, unsigned count, uint64_t hash)
 {
     for (unsigned i = 0; i < count; i++) {
         if (cells[i] >> CELL_TAG_SHIFT == hash >> HASH_TAG_SHIFT) {
-            __builtin_prefetch(cell_entry(cells[i]));
+            entry_prefetch(cell_entry(cells[i]));
             return true;
         }
     }
@@ -395,7 +403,7 @@ table_prefetch_entry(const struct table *table, uint64_t hash)
     const struct bucket *bucket = table_bucket(table, table_bucket_index(table, hash));
     unsigned match = bucket_match(bucket, hash);
     if (LIKELY(match != 0)) {
-        __builtin_prefetch(cell_entry(bucket->cells[__builtin_ctz(match)]));
+        entry_prefetch(cell_entry(bucket->cells[__builtin_ctz(match)]));
         return true;
     }
     uint64_t link = bucket->cells[BUCKET_CELLS - 1];

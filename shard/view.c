@@ -6,10 +6,11 @@
  *     owner: view_open      any core: handlers                 owner: view_commit
  *     entry ---value--->  [ value, deadline, flags ]  ---changes--->  keyspace_put, _remove ...
  *
- * Invariants. Until the commit, `value` points to memory that is there all the time: the entry (nobody
- * else changes it while it is lent), arguments, scratch, or a raw. A raw that a view made hangs on
- * `fresh_raw` and counts in nobody's memory account: whoever ends its life or commits it adopts it
- * first, so that a raw made on one core and stored by another is counted once, by the right one.
+ * Invariants. Until the commit, `value` points to memory that is there all the time: the entry
+ * (nobody else changes it while it is lent), arguments, scratch, or a raw. A raw that a view made
+ * hangs on `fresh_raw` and counts in nobody's memory account: whoever ends its life or commits it
+ * adopts it first, so that a raw made on one core and stored by another is counted once, by the
+ * right one.
  *
  * One thing is done before the commit: when the core that runs the command owns the key, APPEND and
  * SETRANGE change the entry's own bytes at once. Otherwise each append to a large string would copy
@@ -31,7 +32,8 @@
 /** No integer is longer. */
 #define VIEW_INTEGER_SIZE_MAX 20
 
-/** Redis's start for a new key: above what one access brings, so that it survives its first minutes. */
+/** Redis's start for a new key: above what one access brings, so that it survives its first
+ * minutes. */
 #define VIEW_LFU_START 5
 
 /* ---- access clocks ---- */
@@ -280,7 +282,8 @@ view_expire(struct call *call, struct view *view)
         call->shard->counters.expired_count++;
         call_effect_delete(call, view);
     } else {
-        /* Read together with others: nobody may change it, so its owner removes it when it is back. */
+        /* Read together with others: nobody may change it, so its owner removes it when it is back.
+         */
         view_set_absent(view);
     }
 }
@@ -342,8 +345,7 @@ view_is_movable(const struct view *from, const struct view *to)
     /* Who pinned it will unpin it at its old owner. */
     const struct view *source = from->moved_from != NULL ? from->moved_from : from;
     return source->owner == to->owner ||
-           ((source->flags & VIEW_PINNED) == 0 && source->pin_count == 0 &&
-            !from->value.is_object);
+           ((source->flags & VIEW_PINNED) == 0 && source->pin_count == 0 && !from->value.is_object);
 }
 
 void
@@ -405,8 +407,8 @@ view_text_set(struct call *call, struct view *view, struct slice bytes)
     ASSERT(dropped == NULL || bytes.data < dropped->data ||
            bytes.data >= dropped->data + dropped->capacity);
     view_change(call, view);
-    view->value = value_string(
-        bytes, bytes.size <= VIEW_EMBSTR_SIZE_MAX ? ENCODING_EMBSTR : ENCODING_RAW);
+    view->value =
+        value_string(bytes, bytes.size <= VIEW_EMBSTR_SIZE_MAX ? ENCODING_EMBSTR : ENCODING_RAW);
     struct raw *large = call->large_raw;
     if (UNLIKELY(large != NULL && large->data == bytes.data && large->size == bytes.size)) {
         call->large_raw = NULL;
@@ -453,6 +455,7 @@ view_string_reply(struct call *call, struct view *view)
     }
     if (view->owner == call->shard->index) {
         raw_pin(value->raw);
+        view->flags |= VIEW_PINNED;
     } else {
         view->pin_count++;
     }
@@ -504,8 +507,7 @@ view_string_edit(struct call *call, struct view *view, size_t size)
 {
     ASSERT((view->flags & VIEW_EXCLUSIVE) != 0);
     bool is_in_place = view->owner == call->shard->index && view->entry != NULL &&
-                       (view->flags & VIEW_VALUE) == 0 &&
-                       view->value.encoding != ENCODING_INT;
+                       (view->flags & VIEW_VALUE) == 0 && view->value.encoding != ENCODING_INT;
     if (!is_in_place) {
         return view_string_renew(call, view, size);
     }

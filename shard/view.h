@@ -13,14 +13,16 @@
 
 struct call;
 
-#define VIEW_VALUE (1u << 0)    /* the value was replaced or edited; VALUE_NONE: the key is gone */
-#define VIEW_DEADLINE (1u << 1) /* the deadline was changed */
-#define VIEW_NO_TOUCH (1u << 2) /* the access clock stays */
-#define VIEW_EXCLUSIVE (1u << 3)/* may be changed */
-#define VIEW_ACCESS (1u << 4)   /* `access` replaces the entry's access clock (OBJECT, RESTORE, COPY) */
-#define VIEW_EDITED (1u << 5)   /* the owner's own command has changed the entry's bytes in place */
-#define VIEW_PINNED (1u << 6)   /* the entry's raw was being sent when the view was opened */
-#define VIEW_TAKEN (1u << 7)    /* the entry's value was handed to another view: the commit lets go of it */
+#define VIEW_VALUE (1u << 0)     /* the value was replaced or edited; VALUE_NONE: the key is gone */
+#define VIEW_DEADLINE (1u << 1)  /* the deadline was changed */
+#define VIEW_NO_TOUCH (1u << 2)  /* the access clock stays */
+#define VIEW_EXCLUSIVE (1u << 3) /* may be changed */
+#define VIEW_ACCESS                                                                                \
+    (1u << 4) /* `access` replaces the entry's access clock (OBJECT, RESTORE, COPY) */
+#define VIEW_EDITED (1u << 5) /* the owner's own command has changed the entry's bytes in place */
+#define VIEW_PINNED (1u << 6) /* the entry's raw is being sent */
+#define VIEW_TAKEN                                                                                 \
+    (1u << 7) /* the entry's value was handed to another view: the commit lets go of it */
 
 /** What says how to open a view; all else came later. */
 #define VIEW_OPEN_FLAGS (VIEW_NO_TOUCH | VIEW_EXCLUSIVE)
@@ -31,19 +33,19 @@ struct call;
  * The runner sets key, hash, slot, owner, db and flags (view_flags()); view_open() all the rest.
  */
 struct view {
-    struct slice key;      /* lies in the request's arguments */
+    struct slice key; /* lies in the request's arguments */
     uint64_t hash;
     uint16_t slot;
-    uint16_t owner;        /* shard */
+    uint16_t owner; /* shard */
     uint16_t db;
-    uint16_t flags;        /* VIEW_ */
-    uint32_t access;       /* the entry's access clock when it was opened */
-    uint32_t pin_count;    /* pins that a borrower took of the entry's raw; the commit applies them */
-    struct entry *entry;   /* the owner's; NULL: there was none. Handlers do not look into it. */
-    struct value value;    /* what the key holds now, earlier changes of this transaction included */
-    int64_t deadline_ms;   /* VIEW_NO_DEADLINE: none */
-    struct raw *fresh_raw; /* an out-of-line string made by this view and not yet committed, or NULL;
-                              until the commit it is in nobody's account (memory_disown) */
+    uint16_t flags;      /* VIEW_ */
+    uint32_t access;     /* the entry's access clock when it was opened */
+    uint32_t pin_count;  /* pins that a borrower took of the entry's raw; the commit applies them */
+    struct entry *entry; /* the owner's; NULL: there was none. Handlers do not look into it. */
+    struct value value;  /* what the key holds now, earlier changes of this transaction included */
+    int64_t deadline_ms; /* VIEW_NO_DEADLINE: none */
+    struct raw *fresh_raw;   /* an out-of-line string made by this view and not yet committed, or
+                                NULL;   until the commit it is in nobody's account (memory_disown) */
     struct view *moved_from; /* view_value_move(): whose entry the raw or object still hangs on */
 };
 
@@ -62,16 +64,19 @@ bool view_check_type(struct call *call, const struct view *view, enum value_type
 struct slice view_string(const struct view *view, char digits[24]);
 size_t view_string_size(const struct view *view);
 /** Replace whatever is there by a string, encoded as SET does (int, embstr, raw). The bytes are not
- * copied until the commit: they must be arguments, or memory from call_scratch(). Keeps the deadline. */
+ * copied until the commit: they must be arguments, or memory from call_scratch(). Keeps the
+ * deadline. */
 void view_string_set(struct call *call, struct view *view, struct slice bytes);
 /** The same for a number. */
 void view_integer_set(struct call *call, struct view *view, int64_t value);
 /** The same, but never as an integer: INCRBYFLOAT's results stay text. */
 void view_text_set(struct call *call, struct view *view, struct slice bytes);
-/** Reply the string as a bulk string, or null where the key is absent; large ones from where they lie. */
+/** Reply the string as a bulk string, or null where the key is absent; large ones from where they
+ * lie. */
 void view_string_reply(struct call *call, struct view *view);
 /** The string as writable memory of `size` bytes, out of line or in scratch: old bytes kept up to
- * `size`, new ones zero. The encoding becomes raw. For APPEND and SETRANGE. An absent key is created. */
+ * `size`, new ones zero. The encoding becomes raw. For APPEND and SETRANGE. An absent key is
+ * created. */
 char *view_string_edit(struct call *call, struct view *view, size_t size);
 
 /* ---- any type ---- */
@@ -80,8 +85,9 @@ char *view_string_edit(struct call *call, struct view *view, size_t size);
 void view_value_set(struct call *call, struct view *view, const struct value *value);
 /** A deep copy of what `from` holds, ready for view_value_set() on another view. */
 struct value view_value_copy(struct call *call, const struct view *from);
-/** Let `to` hold what `from` held, without a copy where it is large, and delete `from` (RENAME, MOVE).
- * Takes deadline along. Different views, committed in any order, both before either is opened again. */
+/** Let `to` hold what `from` held, without a copy where it is large, and delete `from` (RENAME,
+ * MOVE). Takes deadline along. Different views, committed in any order, both before either is
+ * opened again. */
 void view_value_move(struct call *call, struct view *from, struct view *to);
 /** Remove the key, its deadline too. */
 void view_delete(struct call *call, struct view *view);
@@ -95,12 +101,13 @@ void view_deadline_set(struct call *call, struct view *view, int64_t deadline_ms
 static inline uint16_t
 view_flags(uint32_t command_flags, bool is_no_touch_client)
 {
-    return (uint16_t)(((command_flags & CMD_WRITE) != 0 ? VIEW_EXCLUSIVE : 0) |
-                      ((command_flags & CMD_NO_TOUCH) != 0 || is_no_touch_client ? VIEW_NO_TOUCH
-                                                                                 : 0));
+    return (
+        uint16_t)(((command_flags & CMD_WRITE) != 0 ? VIEW_EXCLUSIVE : 0) |
+                  ((command_flags & CMD_NO_TOUCH) != 0 || is_no_touch_client ? VIEW_NO_TOUCH : 0));
 }
 
-/** Look the key up in the shard that owns it, removing it if its deadline has passed. Owner thread. */
+/** Look the key up in the shard that owns it, removing it if its deadline has passed. Owner thread.
+ */
 void view_open(struct shard *shard, struct view *view);
 /** view_commit() for a view with changes. */
 void view_commit_changes(struct shard *shard, struct view *view);
@@ -145,11 +152,11 @@ view_commit(struct shard *shard, struct view *view)
     }
 }
 
-/** Before a command runs on a view that was opened in an earlier turn: if the key's deadline has passed
- * since then, let it look absent (a change to commit, with its effect). */
+/** Before a command runs on a view that was opened in an earlier turn: if the key's deadline has
+ * passed since then, let it look absent (a change to commit, with its effect). */
 void view_expire(struct call *call, struct view *view);
 
-/** Idle time and frequency as OBJECT answers them, from an access clock; by the maxmemory policy only
- * one of the two means something. */
+/** Idle time and frequency as OBJECT answers them, from an access clock; by the maxmemory policy
+ * only one of the two means something. */
 uint64_t view_idle_s(const struct shard *shard, uint32_t access);
 uint32_t view_frequency(const struct shard *shard, uint32_t access);

@@ -2,12 +2,15 @@
  * debug.c: DEBUG: what tests and the curious need.
  *
  * All of it is shut unless enable-debug-command opens it, to everybody or to clients of this
- * machine; that is checked before anything else. Wrong numbers of arguments get DEBUG's own error,
- * hence rows that take any number.
+ * machine; that is checked before anything else. To redis-server DEBUG is one command without
+ * subcommands, so it has one row here too; it finds its verb by name and number of arguments
+ * itself, and answers what it does not know with an error of its own.
  *
- * SLEEP stops all cores at the same time, because its users want to see a server that answers
- * nobody. Each core sleeps in its own part, so they stop together but for the way of the mail. The
- * mails' way back makes the reply wait for the last of them.
+ * The row asks all shards. What is answered by the coordinator alone is answered in check(). SLEEP
+ * stops all cores at the same time, because its users want to see a server that answers nobody:
+ * each core sleeps in its own part, so they stop together but for the way of the mail, and the
+ * reply waits for the last. OBJECT asks all shards though one owns the key: a request that is
+ * routed by its key runs where nobody knows the client, and whether it may.
  */
 #include "core/glob.h"
 #include "core/heap.h"
@@ -26,26 +29,13 @@
 /** A day: longer is a mistake, and must fit in microseconds. */
 #define DEBUG_SECONDS_MAX 86400.0
 
-static void
-debug_refuse(struct call *call)
-{
-    reply_error(call->reply,
-                "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
-                "\"local\", you can run it from a local connection, otherwise you need to set this "
-                "option in the configuration file, and then restart the server.");
-}
-
 static bool
-debug_check(struct call *call)
+debug_is_open(const struct call *call)
 {
     enum config_protected_access access =
         (enum config_protected_access)call->shard->config->enable_debug_command;
     bool is_local = call->session != NULL && session_is_local(call->session);
-    if (access == CONFIG_ACCESS_YES || (access == CONFIG_ACCESS_LOCAL && is_local)) {
-        return true;
-    }
-    debug_refuse(call);
-    return false;
+    return access == CONFIG_ACCESS_YES || (access == CONFIG_ACCESS_LOCAL && is_local);
 }
 
 /** DEBUG's answer to what it does not know, and to the wrong number of arguments. */
@@ -57,19 +47,6 @@ debug_unknown(struct call *call)
                        "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try DEBUG "
                        "HELP.",
                        (int)MIN(name.size, (size_t)128), name.data);
-}
-
-static bool
-debug_check_argc(struct call *call, uint32_t argc)
-{
-    if (!debug_check(call)) {
-        return false;
-    }
-    if (call->argc != argc) {
-        debug_unknown(call);
-        return false;
-    }
-    return true;
 }
 
 /** A number at the front of the text, else 0: as lenient as redis-server. */
@@ -86,12 +63,6 @@ debug_seconds(struct slice text)
     return isnan(seconds) || seconds < 0 ? 0 : MIN(seconds, DEBUG_SECONDS_MAX);
 }
 
-static bool
-debug_sleep_check(struct call *call)
-{
-    return debug_check_argc(call, 3);
-}
-
 static void
 debug_sleep_part(struct part *part)
 {
@@ -99,15 +70,9 @@ debug_sleep_part(struct part *part)
 }
 
 static void
-debug_sleep(struct call *call)
+debug_ok(struct call *call)
 {
     reply_ok(call->reply);
-}
-
-static bool
-debug_set_active_expire_check(struct call *call)
-{
-    return debug_check_argc(call, 3);
 }
 
 static void
@@ -115,12 +80,6 @@ debug_set_active_expire_part(struct part *part)
 {
     char first = part->argv[2].size > 0 ? part->argv[2].data[0] : '0';
     part->shard->is_expiry_paused = first < '1' || first > '9';
-}
-
-static void
-debug_set_active_expire(struct call *call)
-{
-    reply_ok(call->reply);
 }
 
 /** Bytes of an RDB length. */
@@ -152,68 +111,62 @@ debug_serialized_size(const struct value *value)
     return debug_length_size(value->bytes.size) + value->bytes.size;
 }
 
+/** The owner writes the line into part->bytes. A collection that is lent has no size now: it is the
+ * borrower's to change, only the header is ours to read. */
 static void
-debug_object(struct call *call)
+debug_object_part(struct part *part)
 {
-    /* The owner does not see the client; "local" has been settled by the check at its core. */
-    if (call->shard->config->enable_debug_command == CONFIG_ACCESS_NO) {
-        debug_refuse(call);
+    const struct shard *shard = part->shard;
+    struct slice key = part->argv[2];
+    uint16_t slot = key_slot(key);
+    if (shard->node->slot_owner[slot] != shard->index) {
         return;
     }
-    if (call->argc != 3) {
-        debug_unknown(call);
+    const struct entry *entry =
+        keyspace_find(&shard->keyspace, part->db, slot, key, keyspace_hash(&shard->keyspace, key));
+    if (entry == NULL || (entry_has_deadline(entry) && entry_deadline_ms(entry) <= shard->now_ms)) {
         return;
     }
-    const struct view *view = call->views[0];
-    if (!view_exists(view)) {
-        reply_error(call->reply, "ERR no such key");
-        return;
+    struct value value;
+    entry_value(entry, &value);
+    uint64_t size = 0;
+    if (!value.is_object) {
+        size = debug_serialized_size(&value);
+    } else if (!entry_is_lent(entry)) {
+        size = value_object_size(&value);
     }
-    uint64_t size = view->value.is_object ? value_object_size(&view->value)
-                                          : debug_serialized_size(&view->value);
-    uint32_t now = (uint32_t)(call->now_ms / 1000) & 0xffffff;
+    uint32_t now = (uint32_t)(shard->now_ms / 1000) & 0xffffff;
     char text[256];
     int text_size = snprintf(
         text, sizeof(text),
-        "Value at:%p refcount:1 encoding:%s serializedlength:%llu lru:%u "
-        "lru_seconds_idle:%u",
-        (const void *)view->entry, value_encoding_name((enum value_encoding)view->value.encoding),
-        (unsigned long long)size, view->access, (now - view->access) & 0xffffff);
+        "+Value at:%p refcount:1 encoding:%s serializedlength:%llu lru:%u "
+        "lru_seconds_idle:%u\r\n",
+        (const void *)entry, value_encoding_name((enum value_encoding)value.encoding),
+        (unsigned long long)size, entry_access(entry), (now - entry_access(entry)) & 0xffffff);
     ASSERT(text_size > 0 && (size_t)text_size < sizeof(text));
-    reply_simple(call->reply, text);
+    output_append(&part->bytes, text, (size_t)text_size);
 }
 
 static void
-debug_jmap(struct call *call)
+debug_object(struct call *call)
 {
-    if (debug_check(call)) {
-        debug_unknown(call);
+    for (uint32_t i = 0; i < call->part_count; i++) {
+        struct output *bytes = &call->parts[i].bytes;
+        if (!output_is_empty(bytes)) {
+            char *text = output_flatten(bytes);
+            reply_raw(call->reply, slice_of(text, bytes->byte_count));
+            heap_free(text);
+            return;
+        }
     }
+    reply_error(call->reply, "ERR no such key");
 }
 
 /** STRINGMATCH-LEN <pattern> <text> */
 static void
 debug_stringmatch_len(struct call *call)
 {
-    if (debug_check_argc(call, 4)) {
-        reply_i64(call->reply, glob_match(call->argv[2], call->argv[3], false));
-    }
-}
-
-static void
-debug_change_repl_id(struct call *call)
-{
-    if (debug_check_argc(call, 2)) {
-        reply_ok(call->reply);
-    }
-}
-
-static void
-debug_other(struct call *call)
-{
-    if (debug_check(call)) {
-        debug_unknown(call);
-    }
+    reply_i64(call->reply, glob_match(call->argv[2], call->argv[3], false));
 }
 
 static void
@@ -232,110 +185,87 @@ debug_help(struct call *call)
         "    1 if the pattern matches the text, else 0.",
         NULL,
     };
-    if (debug_check_argc(call, 2)) {
-        reply_help(call->reply, "DEBUG", lines);
-    }
+    reply_help(call->reply, "DEBUG", lines);
 }
 
-static const struct command debug_subcommands[] = {
-    {
-        .name = "change-repl-id",
-        .parent = "debug",
-        .run = debug_change_repl_id,
-        .scope = SCOPE_LOCAL,
-        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
-        .arity = -2,
-        .group = GROUP_SERVER,
-        .since = "1.0.0",
-        .summary = "Does nothing as long as there is no replication.",
-    },
-    {
-        .name = "help",
-        .parent = "debug",
-        .run = debug_help,
-        .scope = SCOPE_LOCAL,
-        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
-        .arity = -2,
-        .group = GROUP_SERVER,
-        .since = "1.0.0",
-        .summary = "Lists what DEBUG can do.",
-    },
-    {
-        .name = "jmap",
-        .parent = "debug",
-        .run = debug_jmap,
-        .scope = SCOPE_LOCAL,
-        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
-        .arity = -2,
-        .group = GROUP_SERVER,
-        .since = "1.0.0",
-        .summary = "Answers that there is no such thing.",
-    },
-    {
-        .name = "object",
-        .parent = "debug",
-        .run = debug_object,
-        .check = debug_check,
-        .scope = SCOPE_KEYS,
-        .route_index = 2,
-        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_NO_TOUCH,
-        .arity = -2,
-        .group = GROUP_SERVER,
-        .since = "1.0.0",
-        .summary = "Tells how the value of a key is kept.",
-    },
-    {
-        .name = "set-active-expire",
-        .parent = "debug",
-        .run = debug_set_active_expire,
-        .part = debug_set_active_expire_part,
-        .scope = SCOPE_ALL,
-        .check = debug_set_active_expire_check,
-        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
-        .arity = -2,
-        .group = GROUP_SERVER,
-        .since = "1.0.0",
-        .summary = "Turns the removal of keys at their deadline on or off.",
-    },
-    {
-        .name = "sleep",
-        .parent = "debug",
-        .run = debug_sleep,
-        .part = debug_sleep_part,
-        .scope = SCOPE_ALL,
-        .check = debug_sleep_check,
-        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
-        .arity = -2,
-        .group = GROUP_SERVER,
-        .since = "1.0.0",
-        .summary = "Stops all cores for some seconds.",
-    },
-    {
-        .name = "stringmatch-len",
-        .parent = "debug",
-        .run = debug_stringmatch_len,
-        .scope = SCOPE_LOCAL,
-        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
-        .arity = -2,
-        .group = GROUP_SERVER,
-        .since = "1.0.0",
-        .summary = "Tells whether a pattern matches a text.",
-    },
+/* ---- which of them ---- */
+
+struct debug_verb {
+    const char *name;
+    uint32_t argc;                   /* with DEBUG itself */
+    void (*part)(struct part *part); /* NULL: answered at once, by run() */
+    void (*run)(struct call *call);
 };
+
+static const struct debug_verb debug_verbs[] = {
+    {.name = "change-repl-id", .argc = 2, .run = debug_ok},
+    {.name = "help", .argc = 2, .run = debug_help},
+    {.name = "object", .argc = 3, .part = debug_object_part, .run = debug_object},
+    {.name = "set-active-expire", .argc = 3, .part = debug_set_active_expire_part, .run = debug_ok},
+    {.name = "sleep", .argc = 3, .part = debug_sleep_part, .run = debug_ok},
+    {.name = "stringmatch-len", .argc = 4, .run = debug_stringmatch_len},
+};
+
+/** NULL: there is none of that name with so many arguments. */
+static const struct debug_verb *
+debug_find(const struct slice *argv, uint32_t argc)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(debug_verbs); i++) {
+        if (debug_verbs[i].argc == argc && slice_is_word(argv[1], debug_verbs[i].name)) {
+            return &debug_verbs[i];
+        }
+    }
+    return NULL;
+}
+
+static bool
+debug_check(struct call *call)
+{
+    if (!debug_is_open(call)) {
+        reply_error(call->reply,
+                    "ERR DEBUG command not allowed. If the enable-debug-command option "
+                    "is set to \"local\", you can run it from a local connection, "
+                    "otherwise you need to set this option in the configuration file, "
+                    "and then restart the server.");
+        return false;
+    }
+    const struct debug_verb *verb = debug_find(call->argv, call->argc);
+    if (verb == NULL) {
+        debug_unknown(call);
+        return false;
+    }
+    if (verb->part == NULL) {
+        verb->run(call);
+        return false;
+    }
+    return true;
+}
+
+static void
+debug_part(struct part *part)
+{
+    debug_find(part->argv, part->argc)->part(part);
+}
+
+static void
+debug_run(struct call *call)
+{
+    debug_find(call->argv, call->argc)->run(call);
+}
 
 static const struct command debug_commands[] = {
     {
         .name = "debug",
-        .run = debug_other,
-        .scope = SCOPE_LOCAL,
+        .run = debug_run,
+        .part = debug_part,
+        .scope = SCOPE_ALL,
+        .check = debug_check,
         .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
         .arity = -2,
         .group = GROUP_SERVER,
         .since = "1.0.0",
         .complexity = "Depends on the subcommand.",
         .summary = "Holds commands for tests and for looking inside.",
-        .subcommands = debug_subcommands,
-        .subcommand_count = ARRAY_COUNT(debug_subcommands),
     },
 };
 

@@ -1,7 +1,7 @@
 /*
  * string.c: one string read or edited: GET, STRLEN, GETRANGE, SUBSTR, APPEND, SETRANGE.
- * Reads answer from where the bytes lie. The two edits ask the view for writable bytes and write what is
- * new; that the string was an integer or lay in its entry before is the view's affair.
+ * Reads answer from where the bytes lie. The two edits ask the view for writable bytes and write
+ * what is new; that the string was an integer or lay in its entry before is the view's affair.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
@@ -50,15 +50,14 @@ getrange_run(struct call *call)
     reply_bulk(call->reply, slice_of(bytes.data + start, (size_t)(end - start + 1)));
 }
 
-/** Would a string of size + more bytes be larger than clients may make it? Replies the error then. */
+/** Would a string of size + more bytes be larger than clients may make it? Replies the error then.
+ */
 static bool
 size_check(struct call *call, uint64_t size, uint64_t more)
 {
     uint64_t sum;
-    if (__builtin_add_overflow(size, more, &sum) ||
-        sum > call->shard->config->proto_max_bulk_len) {
-        reply_error(call->reply,
-                    "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    if (__builtin_add_overflow(size, more, &sum) || sum > call->shard->config->proto_max_bulk_len) {
+        reply_error(call->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
         return false;
     }
     return true;
@@ -108,7 +107,8 @@ setrange_run(struct call *call)
     struct slice bytes = call->argv[3];
     size_t size = view_string_size(view);
     if (bytes.size == 0) {
-        /* Nothing to write: the string does not grow, and an absent one does not come into being. */
+        /* Nothing to write: the string does not grow, and an absent one does not come into being.
+         */
         reply_i64(call->reply, (int64_t)size);
         return;
     }
@@ -124,7 +124,10 @@ setrange_run(struct call *call)
 
 /* ---- documentation ---- */
 
-#define KEY_ARGUMENT {.kind = ARGUMENT_KEY, .name = "key"}
+#define KEY_ARGUMENT                                                                               \
+    {                                                                                              \
+        .kind = ARGUMENT_KEY, .name = "key"                                                        \
+    }
 
 static const struct command_argument key_arguments[] = {KEY_ARGUMENT, {0}};
 static const struct command_argument append_arguments[] = {

@@ -1,6 +1,7 @@
 /*
  * string_lcs.c: LCS: the longest run of bytes, gaps allowed, that two strings have in common.
- * The textbook's table: cell (i, j) is the answer's length for the first i bytes of a and the first j of b.
+ * The textbook's table: cell (i, j) is the answer's length for the first i bytes of a and the first
+ * j of b.
  *
  *         ""  b[0] b[1]          cell = upper left + 1        where a[i-1] == b[j-1]
  *     ""   0   0    0                   max(upper, left)      elsewhere
@@ -74,9 +75,8 @@ lcs_size_check(struct call *call, struct slice a, struct slice b)
         return false;
     }
     if (table_size > call->shard->config->proto_max_bulk_len) {
-        reply_error(
-            call->reply,
-            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
+        reply_error(call->reply,
+                    "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
         return false;
     }
     return true;
@@ -129,8 +129,8 @@ lcs_fill(struct lcs *lcs)
 }
 
 /**
- * Walk back from (*i, *j) to the end of the next common run, and then through it: *i and *j are where it
- * begins. Returns its size; 0: there is none any more.
+ * Walk back from (*i, *j) to the end of the next common run, and then through it: *i and *j are
+ * where it begins. Returns its size; 0: there is none any more.
  */
 static size_t
 lcs_run_back(const struct lcs *lcs, size_t *i, size_t *j)

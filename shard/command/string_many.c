@@ -1,8 +1,8 @@
 /*
  * string_many.c: several strings at once: MGET, MSET, MSETNX, MSETEX.
- * A key that is named twice is one view named twice, so the last of its values wins without a word about
- * it here. MSET and its kin have one effect for each key, never one for all: keys have different
- * owners, and each journals its own.
+ * A key that is named twice is one view named twice, so the last of its values wins without a word
+ * about it here. MSET and its kin have one effect for each key, never one for all: keys have
+ * different owners, and each journals its own.
  */
 #include "core/number.h"
 #include "shard/command/families.h"
@@ -100,8 +100,7 @@ msetex_read(struct call *call, struct string_set_options *options, int64_t *dead
         reply_error(call->reply, "ERR wrong number of key-value pairs");
         return false;
     }
-    uint32_t allowed =
-        STRING_SET_NX | STRING_SET_XX | STRING_SET_KEEPTTL | MSETEX_DEADLINE_FLAGS;
+    uint32_t allowed = STRING_SET_NX | STRING_SET_XX | STRING_SET_KEEPTTL | MSETEX_DEADLINE_FLAGS;
     *deadline_ms = VIEW_NO_DEADLINE;
     return string_set_options_read(call, 2 + 2 * (uint32_t)count, allowed, options) &&
            (options->deadline_index == 0 ||
@@ -151,10 +150,7 @@ static const struct command_argument pair_arguments[] = {
     {0},
 };
 static const struct command_argument mset_arguments[] = {
-    {.kind = ARGUMENT_BLOCK,
-     .name = "key_value",
-     .is_multiple = true,
-     .arguments = pair_arguments},
+    {.kind = ARGUMENT_BLOCK, .name = "key_value", .is_multiple = true, .arguments = pair_arguments},
     {0},
 };
 static const struct command_argument msetex_condition[] = {

@@ -111,8 +111,14 @@ incrbyfloat_run(struct call *call)
 
 /* ---- documentation ---- */
 
-#define KEY_ARGUMENT {.kind = ARGUMENT_KEY, .name = "key"}
-#define COUNTER_KEYS {KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)}
+#define KEY_ARGUMENT                                                                               \
+    {                                                                                              \
+        .kind = ARGUMENT_KEY, .name = "key"                                                        \
+    }
+#define COUNTER_KEYS                                                                               \
+    {                                                                                              \
+        KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)                                               \
+    }
 
 static const struct command_argument key_arguments[] = {KEY_ARGUMENT, {0}};
 static const struct command_argument incrby_arguments[] = {

@@ -1,9 +1,9 @@
 /*
- * string_set.c: SET and the commands that are SET with something said beforehand: SETNX, SETEX, GETSET,
- * GETEX, GETDEL, DELIFEQ.
- * All read the same options with the same reader, compute one absolute deadline, and end in the same
- * store. So the effect of each is one of four: SET (with PXAT where there is a deadline), PEXPIREAT,
- * PERSIST, DEL: what is relative to the clock or to the old value is resolved here, once.
+ * string_set.c: SET and the commands that are SET with something said beforehand: SETNX, SETEX,
+ * GETSET, GETEX, GETDEL, DELIFEQ. All read the same options with the same reader, compute one
+ * absolute deadline, and end in the same store. So the effect of each is one of four: SET (with
+ * PXAT where there is a deadline), PEXPIREAT, PERSIST, DEL: what is relative to the clock or to the
+ * old value is resolved here, once.
  *
  * SET without options is the most frequent write of all: it leaves before any option is looked at.
  */
@@ -101,14 +101,13 @@ string_set_deadline_read(struct call *call, uint32_t index, uint32_t flag, int64
 
 /** The deadline that the options ask for, of the key in `view`. Replies the error. */
 static bool
-options_deadline(struct call *call, const struct string_set_options *options,
-                 int64_t *deadline_ms)
+options_deadline(struct call *call, const struct string_set_options *options, int64_t *deadline_ms)
 {
     if (options->deadline_index == 0) {
         return true;
     }
-    return string_set_deadline_read(call, options->deadline_index,
-                                    options->flags & DEADLINE_FLAGS, deadline_ms);
+    return string_set_deadline_read(call, options->deadline_index, options->flags & DEADLINE_FLAGS,
+                                    deadline_ms);
 }
 
 static void
@@ -286,8 +285,7 @@ delifeq_run(struct call *call)
         return;
     }
     char digits[24];
-    bool is_equal =
-        view_exists(view) && slice_equal(view_string(view, digits), call->argv[2]);
+    bool is_equal = view_exists(view) && slice_equal(view_string(view, digits), call->argv[2]);
     if (is_equal) {
         delete_with_effect(call, view);
     }
@@ -296,8 +294,14 @@ delifeq_run(struct call *call)
 
 /* ---- documentation ---- */
 
-#define KEY_ARGUMENT {.kind = ARGUMENT_KEY, .name = "key"}
-#define VALUE_ARGUMENT {.kind = ARGUMENT_STRING, .name = "value"}
+#define KEY_ARGUMENT                                                                               \
+    {                                                                                              \
+        .kind = ARGUMENT_KEY, .name = "key"                                                        \
+    }
+#define VALUE_ARGUMENT                                                                             \
+    {                                                                                              \
+        .kind = ARGUMENT_STRING, .name = "value"                                                   \
+    }
 
 static const struct command_argument set_condition[] = {
     {.kind = ARGUMENT_PURE_TOKEN, .name = "nx", .token = "NX"},

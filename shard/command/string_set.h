@@ -17,16 +17,17 @@
 #define STRING_SET_IFEQ (1u << 9)
 
 struct string_set_options {
-    uint32_t flags;           /* STRING_SET_ */
-    uint32_t deadline_index;  /* the argument with the time; 0: none */
-    struct slice comparison;  /* IFEQ's */
+    uint32_t flags;          /* STRING_SET_ */
+    uint32_t deadline_index; /* the argument with the time; 0: none */
+    struct slice comparison; /* IFEQ's */
 };
 
 /** Read options from argv[index] on; `allowed` says which the command knows. Replies the error. */
 bool string_set_options_read(struct call *call, uint32_t index, uint32_t allowed,
                              struct string_set_options *options);
 
-/** The deadline that argv[index] means as the option `flag` (EX, PX, EXAT, PXAT). Replies the error. */
+/** The deadline that argv[index] means as the option `flag` (EX, PX, EXAT, PXAT). Replies the
+ * error. */
 bool string_set_deadline_read(struct call *call, uint32_t index, uint32_t flag,
                               int64_t *deadline_ms);
 

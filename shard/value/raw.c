@@ -6,10 +6,14 @@
  * raw.c: large strings.
  * One block: header and bytes, so that a value is received into and sent from the place where it
  * stays. The kernel may still read a value that a client has already overwritten; such a raw is
- * pinned by the sender, counted here, and the owner of the key just lets go of it. entry -> [pins
- * flags size capacity | bytes ... | slack] Invariant: size <= capacity, and the block is as large
- * as raw_block_size() says. What is pinned is never changed. Rejected: reference counts for all
- * values; only senders share a value, and only for a while.
+ * pinned by the sender, counted here, and the owner of the key just lets go of it.
+ *
+ *     entry -> [pin_count flags size capacity | bytes ... | slack]
+ *
+ * Invariants: size <= capacity, and the block is as large as raw_block_size() says. What is pinned
+ * is never changed.
+ *
+ * Rejected: reference counts for all values; only senders share a value, and only for a while.
  */
 
 /** Appends double a string up to this slack, then add it: a large string must not waste as much

@@ -1,7 +1,7 @@
 """family_keys.py: random commands on keys of any type, and on databases.
 
 redis-server leaves a key whose deadline has passed in its place until somebody touches it, and
-counts it: so DBSIZE and RANDOMKEY are asked after EXISTS of every key there may be.
+counts it: so DBSIZE, RANDOMKEY and MEMORY USAGE are asked after EXISTS of every key there may be.
 """
 
 from compare import (Command, near, near_milliseconds, near_seconds, same_kind, scan_shape,
@@ -146,7 +146,7 @@ def do_memory(v):
         args += [v.case(b"SAMPLES"), v.choice((b"0", b"5", b"-1", b"x", v.integer()))]
     if v.chance(0.1):
         args.append(b"x")
-    return Command(args, near(1 << 30))
+    return [[b"EXISTS", args[2]], Command(args, near(1 << 30))]
 
 
 FAMILY = [(14, do_set), (5, do_read), (5, do_del), (6, do_exists), (4, do_type), (12, do_expire),

@@ -98,7 +98,6 @@ CONFIG_VALUES = {
     b"hz": (b"10", b"100", b"x"),
     b"databases": (b"16", b"17"),
     b"no-such-directive": (b"1", b""),
-    b"port": (b"x", b"-1", b"65536"),
     b"latency-tracking": (b"yes", b"no", b"x"),
 }
 CONFIG_NAMES = sorted(CONFIG_VALUES)
@@ -123,6 +122,8 @@ def do_config_set(v):
 def do_config_get(v):
     if v.chance(0.7):
         return [b"CONFIG", v.case(b"GET"), v.choice(CONFIG_NAMES)]
+    if v.chance(0.1):
+        return [b"CONFIG", b"SET", b"port", v.choice((b"x", b"-1", b"65536", b""))]
     return v.choice(([b"CONFIG", b"GET"], [b"CONFIG"], [b"CONFIG", b"NOPE"],
                      [b"CONFIG", b"RESETSTAT"], [b"CONFIG", b"RESETSTAT", b"x"],
                      [b"CONFIG", b"GET", b"no-such"], [b"CONFIG", b"GET", b""],

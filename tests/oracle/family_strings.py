@@ -213,6 +213,8 @@ FAMILY = [(8, do_get), (10, do_set), (3, do_setnx), (3, do_setex), (3, do_psetex
           (5, do_incrbyfloat), (4, do_set_number), (3, do_lcs), (3, do_set_ifeq), (3, do_delifeq),
           (3, do_msetex)]
 
+NEWER = (do_set_ifeq, do_delifeq, do_msetex)
+
 # What commands newer than the oracle answer: the words, then the reply in RESP2.
 FIXED = [
     ([b"DEL", b"f", b"g"], None),

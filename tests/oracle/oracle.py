@@ -28,7 +28,7 @@ import streams  # noqa: E402
 from compare import TIME_TOLERANCE_MS, Command  # noqa: E402
 from resp import Client, encode, exchange, split  # noqa: E402
 from server import BACKENDS, SKIP, Server, backend_works, redis_path, tessera_path  # noqa: E402
-from vocabulary import Vocabulary, mutate  # noqa: E402
+from vocabulary import KEYS, Vocabulary, mutate  # noqa: E402
 
 ROUND_COMMANDS = 4000
 BATCH_COMMANDS = 250
@@ -39,7 +39,7 @@ MUTATION_CHANCE = 0.06
 MINIMIZE_S = 3.0
 SHOW_BYTES = 300
 DATABASE_COUNT = 16
-NEVER_MUTATED = {b"CLIENT", b"CONFIG", b"DEBUG"}  # chance could kill, mute or stop
+NEVER_MUTATED = {b"CLIENT", b"COMMAND", b"CONFIG", b"DEBUG", b"INFO"}  # kills, mutes, stops, tells chance
 FAMILIES = {"strings": family_strings.FAMILY, "keys": family_keys.FAMILY,
             "server": family_server.FAMILY}
 
@@ -166,6 +166,8 @@ class Run:
     def family(self, pair, name, protocol, count, others):
         """Rounds of random commands until `count` of them were compared."""
         functions = list(FAMILIES[name])
+        if pair.servers[0].is_redis:
+            functions = [row for row in functions if row[1] not in family_strings.NEWER]
         if others and name != "server":
             functions += family_keys.FAMILY_OTHER_TYPES
         weights = list(itertools.accumulate(weight for weight, _ in functions))
@@ -280,7 +282,8 @@ class Run:
                 commands += [Command([b"TYPE", key]), Command([b"GET", key]),
                              Command([b"OBJECT", b"ENCODING", key]),
                              Command([b"PEXPIRETIME", key], near_deadline)]
-            commands.append(Command([b"DBSIZE"]))
+            # redis-server counts keys whose deadline has passed until somebody asks for them.
+            commands += [Command([b"EXISTS"] + KEYS), Command([b"DBSIZE"])]
             difference = first_difference(commands, *pair.batch(commands))
             if difference:
                 self.fail(f"  data of database {database} after the round: "
@@ -359,8 +362,8 @@ def main():
                 try:
                     cell(run, options, server, peer)
                 except Exception as error:
-                    run.fail(f"  {error!r}; the server "
-                             f"{'runs' if server.alive() else 'is gone'}; end of its log:\n"
+                    state = "runs" if server.alive() else f"ended with {server.process.returncode}"
+                    run.fail(f"  {error!r}; the server {state}; end of its log:\n"
                              + server.log()[-2000:])
             if run.enough:
                 break

@@ -199,7 +199,8 @@ def containers(run, both):
         if name + b"|help" in ours or name == b"debug":
             both.same(run, name, "HELP", check=help_shape)
             both.same(run, name, "help", "x")
-        both.same(run, name)
+        if name != b"command":
+            both.same(run, name)
         for word in (b"nope", b"", b"NOPE", b"x\r\ny", b"h", b"n" * 200):
             both.same(run, name, word)
             both.same(run, name, word, "a", "b")
@@ -289,6 +290,8 @@ def connections(run, both):
     both.same(run, "CLIENT", "GETNAME")
     both.same(run, "GET", "in5")
     both.same(run, "FLUSHALL")
+    if both.servers[0].is_redis:
+        return
     for slot_key in ("a", "{t}x", "foo{}", "", "{a}{b}", "x{y}z", "\x00"):
         value = both.clients[0].ask("CLUSTER", "KEYSLOT", slot_key)
         run.check(f"CLUSTER KEYSLOT {slot_key!r}", value == slot(slot_key.encode("latin-1")),

@@ -33,8 +33,7 @@ SPECIAL = [
     b"*99999999999999999999999999\r\n", b"*1\r\n$536870913\r\n", b"*1\r\n$536870912\r\n",
     b"*1\r\n$9223372036854775807\r\n", b"*1\r\n$99999999999999999999\r\n",
     b"*2147483647\r\n", b"*-9223372036854775808\r\nPING\r\n",
-    b"*" + b"1" * 70000, b"*1\r\n$" + b"1" * 70000, b"x" * 70000, b"x" * 70000 + b"\r\n",
-    b"*" + b"1" * 70000 + b"\r\n", b"PING " + b"y" * 60000 + b"\r\n",
+    b"*" + b"1" * 70000, b"*1\r\n$" + b"1" * 70000, b"x" * 70000, b"PING " + b"y" * 60000 + b"\r\n",
     b"*1\n$4\nPING\n", b"*1\r$4\rPING\r", b"*1\r\n$4\rxPING\r\n", b"*1\rx\n$4\r\nPING\r\n",
     b'PING "unbalanced\r\n', b"PING 'unbalanced\r\n", b'PING "a"b\r\n', b"PING 'a'b\r\n",
     b'PING "a\\x41\\n\\t\\"b"\r\n', b"PING 'it\\'s'\r\n", b'PING "\\xzz\\a\\b\\r"\r\n', b'PING ""\r\n',
@@ -59,6 +58,7 @@ SPECIAL = [
     b"*2\r\n$4\r\nECHO\r\n$40000\r\n" + b"z" * 40000 + b"xy" + b"PING\r\n",
     b"*2\r\n$4\r\nECHO\r\n$40000\r\n" + b"z" * 39999,
 ]
+# A line above 64 KiB that has its end is taken or refused, as reads happen to cut it: none here.
 # HELLO names each server's version, so what follows it cannot be compared byte for byte.
 SPECIAL = [stream for stream in SPECIAL if not stream.startswith(b"HELLO")]
 
@@ -111,7 +111,9 @@ def stream(rng, prefix):
     if rng.random() < 0.25:
         special = rng.choice(SPECIAL)
         before = b"".join(request(rng, prefix) for _ in range(rng.randrange(3)))
-        return before + special if rng.random() < 0.5 else special
+        # redis-server hangs up on HTTP at once, whether or not earlier replies are out already.
+        is_http = b"post" in special.lower() or b"host:" in special.lower()
+        return before + special if rng.random() < 0.5 and not is_http else special
     data = b"".join(request(rng, prefix) for _ in range(rng.randint(1, 8)))
     return broken(rng, data) if rng.random() < 0.7 else data
 

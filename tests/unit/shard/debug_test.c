@@ -1,7 +1,5 @@
 #include "rig.h"
 
-#include "core/heap.h"
-
 #include "core/clock.h"
 
 #include <criterion/criterion.h>
@@ -23,6 +21,8 @@ static const char *const debug_lines[] = {
     "DEBUG HELP",
     "DEBUG JMAP",
     "DEBUG FOO",
+    "DEBUG OBJECT a",
+    "DEBUG OBJECT",
 };
 
 Test(debug, is_shut_unless_opened)
@@ -79,64 +79,23 @@ Test(debug, what_it_does)
     rig_delete(rig);
 }
 
-/** DEBUG OBJECT is routed by its argument; here its view is made by hand. */
-static const char *
-debug_object(struct rig *rig, const char *key, char out[512])
-{
-    struct harness *harness = rig->harness;
-    struct slice argv[3] = {SLICE("debug"), SLICE("object"), slice_of_string(key)};
-    struct view view = {
-        .key = argv[2],
-        .hash = keyspace_hash(&harness->shard->keyspace, argv[2]),
-        .slot = key_slot(argv[2]),
-        .flags = VIEW_NO_TOUCH,
-    };
-    struct view *views[1] = {&view};
-    struct output output;
-    struct reply reply;
-    output_create(&output);
-    reply_create(&reply, &output, 2);
-    view_open(harness->shard, &view);
-    struct call call = {
-        .command = command_resolve(harness->table, argv, 3),
-        .argv = argv,
-        .argc = 3,
-        .views = views,
-        .view_count = 1,
-        .reply = &reply,
-        .shard = harness->shard,
-        .now_ms = harness->shard->now_ms,
-    };
-    cr_assert_eq(call.command->route_index, 2);
-    call.command->run(&call);
-    view_commit(harness->shard, &view);
-    char *text = output_flatten(&output);
-    snprintf(out, 512, "%.*s", (int)output.byte_count, text);
-    heap_free(text);
-    output_destroy(&output);
-    return out;
-}
-
 Test(debug, object)
 {
     struct rig *rig = rig_open(CONFIG_ACCESS_YES);
-    char out[512];
     harness_line(rig->harness, "SET a 1");
     harness_line(rig->harness, "SET b 300");
     harness_line(rig->harness, "SET c 70000");
     harness_line(rig->harness, "SET d 7000000000");
-    harness_line(rig->harness, "SET e abc");
-    cr_assert_str_eq(debug_object(rig, "nokey", out), "-ERR no such key\r\n");
-    cr_assert_not_null(
-        strstr(debug_object(rig, "a", out), " refcount:1 encoding:int serializedlength:2 lru:"));
-    cr_assert_not_null(strstr(debug_object(rig, "b", out), "serializedlength:3 lru:"));
-    cr_assert_not_null(strstr(debug_object(rig, "c", out), "serializedlength:5 lru:"));
-    cr_assert_not_null(strstr(debug_object(rig, "d", out), "serializedlength:11 lru:"));
+    harness_line(rig->harness, "SET e abc PX 8000");
+    cr_assert(rig_says(rig, "DEBUG OBJECT nokey", "-ERR no such key\r\n"));
+    cr_assert(rig_shows(rig, "DEBUG OBJECT a", " refcount:1 encoding:int serializedlength:2 lru:"));
+    cr_assert(rig_shows(rig, "DEBUG OBJECT b", "serializedlength:3 lru:"));
+    cr_assert(rig_shows(rig, "DEBUG OBJECT c", "serializedlength:5 lru:"));
+    cr_assert(rig_shows(rig, "DEBUG OBJECT d", "serializedlength:11 lru:"));
     harness_advance(rig->harness, 7000);
-    cr_assert_not_null(
-        strstr(debug_object(rig, "e", out), "encoding:embstr serializedlength:4 lru:"));
-    cr_assert_not_null(strstr(out, "lru_seconds_idle:7\r\n"));
-    rig->harness->config->enable_debug_command = CONFIG_ACCESS_NO;
-    cr_assert_not_null(strstr(debug_object(rig, "e", out), "-ERR DEBUG command not allowed."));
+    cr_assert(rig_shows(rig, "DEBUG OBJECT e", "encoding:embstr serializedlength:4 lru:"));
+    cr_assert(rig_shows(rig, "DEBUG OBJECT e", " lru_seconds_idle:7\r\n"));
+    harness_advance(rig->harness, 1000);
+    cr_assert(rig_says(rig, "DEBUG OBJECT e", "-ERR no such key\r\n"));
     rig_delete(rig);
 }

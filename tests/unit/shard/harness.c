@@ -113,8 +113,8 @@ struct harness_call {
     struct call call;
     struct reply reply;
     struct output output;
-    struct view *views;   /* each key once */
-    struct view **named;  /* as the command names them */
+    struct view *views;  /* each key once */
+    struct view **named; /* as the command names them */
     uint32_t view_count;
     uint32_t named_count;
 };

@@ -1,6 +1,6 @@
 /*
- * harness.h: one shard without threads, sockets or mail, for tests of commands: a command line in, RESP
- * bytes out. A second shard owns nothing; it stands for another core that has borrowed keys.
+ * harness.h: one shard without threads, sockets or mail, for tests of commands: a command line in,
+ * RESP bytes out. A second shard owns nothing; it stands for another core that has borrowed keys.
  */
 #pragma once
 
@@ -10,11 +10,11 @@
 #include "shard/shard.h"
 
 struct harness {
-    struct shard *shards[2];    /* 0 owns all keys; 1 borrows */
-    struct shard *shard;        /* shards[0] */
+    struct shard *shards[2]; /* 0 owns all keys; 1 borrows */
+    struct shard *shard;     /* shards[0] */
     struct node *node;
     struct config *config;
-    struct effects journal;     /* what commands said that they changed */
+    struct effects journal; /* what commands said that they changed */
     struct session *session;
     struct command_table *table;
     /** Run handlers on shards[1], on views that shards[0] opens and commits. */
@@ -26,7 +26,7 @@ struct harness {
     struct output kept;
     /** Recount the whole keyspace after each command. */
     bool is_checked;
-    char *text;                 /* the last reply */
+    char *text; /* the last reply */
     size_t text_size;
 };
 
@@ -43,8 +43,9 @@ void harness_advance(struct harness *harness, int64_t ms);
 void harness_expire(struct harness *harness);
 
 /**
- * Execute one command. Returns the RESP bytes of its reply, NUL-terminated for convenience, good until
- * the next command. An unknown command and a wrong number of arguments fail the test's assertion.
+ * Execute one command. Returns the RESP bytes of its reply, NUL-terminated for convenience, good
+ * until the next command. An unknown command and a wrong number of arguments fail the test's
+ * assertion.
  */
 struct slice harness_run(struct harness *harness, const struct slice *argv, uint32_t argc);
 /** The same for words with blanks between them; "..." with \n \r \t \\ \" \xHH and '...' quote. */

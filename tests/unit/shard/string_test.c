@@ -245,8 +245,7 @@ Test(string, getex)
     cr_expect_eq(harness_deadline_ms(harness, "k"), HARNESS_START_MS + 1000);
     harness_line(harness, "GETEX k PERSIST");
     harness_line(harness, "GETEX k EXAT 5");
-    cr_expect_str_eq(harness_effects(harness),
-                     "PEXPIREAT k 1700000001000\nPERSIST k\nDEL k\n");
+    cr_expect_str_eq(harness_effects(harness), "PEXPIREAT k 1700000001000\nPERSIST k\nDEL k\n");
     harness_delete(harness);
 }
 
@@ -386,9 +385,8 @@ Test(string, lcs)
         {"MSET a ohmytext b mynewtext", "+OK\r\n"},
         {"LCS a b", "$6\r\nmytext\r\n"},
         {"LCS a b LEN", ":6\r\n"},
-        {"LCS a b IDX",
-         "*4\r\n$7\r\nmatches\r\n*2\r\n*2\r\n*2\r\n:4\r\n:7\r\n*2\r\n:5\r\n:8\r\n"
-         "*2\r\n*2\r\n:2\r\n:3\r\n*2\r\n:0\r\n:1\r\n$3\r\nlen\r\n:6\r\n"},
+        {"LCS a b IDX", "*4\r\n$7\r\nmatches\r\n*2\r\n*2\r\n*2\r\n:4\r\n:7\r\n*2\r\n:5\r\n:8\r\n"
+                        "*2\r\n*2\r\n:2\r\n:3\r\n*2\r\n:0\r\n:1\r\n$3\r\nlen\r\n:6\r\n"},
         {"LCS a b IDX MINMATCHLEN 4 WITHMATCHLEN",
          "*4\r\n$7\r\nmatches\r\n*1\r\n*3\r\n*2\r\n:4\r\n:7\r\n*2\r\n:5\r\n:8\r\n:4\r\n"
          "$3\r\nlen\r\n:6\r\n"},
@@ -486,26 +484,11 @@ Test(string, effects)
 {
     struct harness *harness = harness_new();
     static const char *const lines[] = {
-        "SET k v",
-        "SET k v EX 10",
-        "SET k w KEEPTTL",
-        "SET k v NX",
-        "SETNX k v",
-        "SETNX l v",
-        "SETEX k 1 v",
-        "GETSET k w",
-        "GET k",
-        "MSET a 1 b 2",
-        "INCRBYFLOAT a 0.5",
-        "INCR b",
-        "APPEND b x",
-        "SETRANGE b 0 ''",
-        "GETDEL a",
-        "GETDEL a",
-        "DELIFEQ l v",
-        "SET b v PXAT 1",
-        "SET none v PXAT 1",
-        "STRLEN b",
+        "SET k v",     "SET k v EX 10",   "SET k w KEEPTTL",   "SET k v NX",
+        "SETNX k v",   "SETNX l v",       "SETEX k 1 v",       "GETSET k w",
+        "GET k",       "MSET a 1 b 2",    "INCRBYFLOAT a 0.5", "INCR b",
+        "APPEND b x",  "SETRANGE b 0 ''", "GETDEL a",          "GETDEL a",
+        "DELIFEQ l v", "SET b v PXAT 1",  "SET none v PXAT 1", "STRLEN b",
     };
     for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
         harness_line(harness, lines[i]);
@@ -532,9 +515,9 @@ Test(string, effects)
 Test(string, wrong_types)
 {
     static const char *const lines[] = {
-        "GET c",         "STRLEN c",         "GETRANGE c 0 1",  "APPEND c x",  "SETRANGE c 0 x",
-        "SET c v GET",   "SET c v IFEQ x",   "GETSET c v",      "GETDEL c",    "GETEX c EX 0",
-        "DELIFEQ c v",   "INCR c",           "INCRBYFLOAT c x", "DECRBY c 1",  "SUBSTR c 0 1",
+        "GET c",          "STRLEN c",        "GETRANGE c 0 1",  "APPEND c x", "SETRANGE c 0 x",
+        "SET c v GET",    "SET c v IFEQ x",  "GETSET c v",      "GETDEL c",   "GETEX c EX 0",
+        "DELIFEQ c v",    "INCR c",          "INCRBYFLOAT c x", "DECRBY c 1", "SUBSTR c 0 1",
         "SET c v NX GET", "SETRANGE c 0 ''",
     };
     for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
@@ -542,9 +525,8 @@ Test(string, wrong_types)
         harness_line(harness, "SET c v");
         /* Only strings exist here: let the entry claim to be something else for a moment. */
         struct slice key = SLICE("c");
-        struct entry *entry =
-            keyspace_find(&harness->shard->keyspace, 0, key_slot(key), key,
-                          keyspace_hash(&harness->shard->keyspace, key));
+        struct entry *entry = keyspace_find(&harness->shard->keyspace, 0, key_slot(key), key,
+                                            keyspace_hash(&harness->shard->keyspace, key));
         entry->type = VALUE_LIST;
         const char *reply = harness_line(harness, lines[i]);
         cr_expect_str_eq(reply, WRONG_TYPE, "%s: %s", lines[i], reply);
@@ -595,7 +577,8 @@ Test(string, large_values_are_pinned)
             harness->large_index = 0;
             harness->is_reply_kept = true;
             harness->is_borrowed = (mode & 2) != 0;
-            struct slice reply = harness_run(harness, (struct slice[]){SLICE("GET"), SLICE("k")}, 2);
+            struct slice reply =
+                harness_run(harness, (struct slice[]){SLICE("GET"), SLICE("k")}, 2);
             cr_expect(reply_is(reply, text));
             harness->is_reply_kept = false;
             harness->is_borrowed = (mode & 4) != 0;

@@ -1,6 +1,7 @@
 /*
- * view_test.c: views against a model: two shards that own keys and borrow from each other, transactions of
- * many edits on a few keys, commits in any order, replies that still point into values.
+ * view_test.c: views against a model: two shards that own keys and borrow from each other,
+ * transactions of many edits on a few keys, commits in any order, replies that still point into
+ * values.
  */
 #include "shard/view.h"
 
@@ -87,8 +88,7 @@ view_matches(struct race *race, uint32_t at)
     char digits[24];
     cr_assert_eq(view_exists(view), model->exists);
     if (model->exists) {
-        cr_assert(
-            slice_equal(view_string(view, digits), slice_of(model->bytes, model->size)));
+        cr_assert(slice_equal(view_string(view, digits), slice_of(model->bytes, model->size)));
         cr_assert_eq(view_string_size(view), model->size);
     }
     cr_assert_eq(view->deadline_ms, model->deadline_ms);
@@ -136,7 +136,8 @@ keep_reply(struct race *race, struct view *view, const struct model *model)
 {
     struct kept *kept = &race->kept[below(race, KEPT_COUNT)];
     if (kept->transaction == race->number) {
-        /* A borrower's pin is known to the owner with the commit only, so it is not released before. */
+        /* A borrower's pin is known to the owner with the commit only, so it is not released
+         * before. */
         return;
     }
     kept->transaction = race->number;
