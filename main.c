@@ -2,6 +2,7 @@
  * main.c: reads the configuration, lays out the cores, starts them, and stops them in reverse.
  */
 #include "core/config.h"
+#include "core/crash.h"
 #include "core/heap.h"
 #include "core/log.h"
 #include "core/process.h"
@@ -39,6 +40,8 @@ struct server {
     pthread_t *threads;
     pthread_barrier_t created;  /* all workers have their rings and shards */
     pthread_barrier_t running;  /* all have their listeners: ready to accept */
+    pthread_barrier_t stopping; /* all have taken the same step of the end */
+    _Atomic uint32_t settled[3]; /* work of this round, of the last, and of the next, in turn */
     _Atomic int create_error;
     _Atomic bool is_stopping;
     int *listener_fds;          /* [core][address] */
@@ -118,6 +121,7 @@ server_config_apply(void *context, const struct config *old, const struct config
         }
     }
     log_level_set(server->node.log, log_level_of(now));
+    crash_report_set(now->crash_log_enabled);
     if (config_differs(old, now, "dir") && chdir(now->dir) < 0) {
         config_set_error(error, error_size, SLICE("dir"), strerror(errno));
         return -errno;
@@ -243,6 +247,37 @@ thread_listen(struct server *server, struct worker *worker, uint32_t index)
     }
 }
 
+/**
+ * The end of a core, in step with all others. Requests under way run on until no mail is left anywhere:
+ * a round in which nobody had any mail is the last, since mail comes from mail alone.
+ */
+static void
+thread_end(struct server *server, struct worker *worker, uint32_t index)
+{
+    if (index == 0) {
+        if (server->signal_op.is_active) {
+            ring_cancel(worker->ring, &server->signal_op);
+        }
+        while (server->signal_op.is_active) {
+            ring_wait(worker->ring, 1000000);
+        }
+    }
+    worker_close(worker);
+    pthread_barrier_wait(&server->stopping);
+    for (uint32_t round = 0;; round++) {
+        if (index == 0) {
+            /* Nobody looks at the next round's any more, nor adds to it yet. */
+            atomic_store(&server->settled[(round + 1) % 3], 0);
+        }
+        atomic_fetch_add(&server->settled[round % 3], worker_settle(worker));
+        pthread_barrier_wait(&server->stopping);
+        if (atomic_load(&server->settled[round % 3]) == 0) {
+            break;
+        }
+    }
+    worker_destroy(worker);
+}
+
 static void *
 thread_main(void *argument)
 {
@@ -266,6 +301,7 @@ thread_main(void *argument)
         thread_listen(server, worker, index);
         pthread_barrier_wait(&server->running);
         worker_run(worker);
+        thread_end(server, worker, index);
     }
     heap_free(thread);
     return NULL;
@@ -284,6 +320,7 @@ server_start_threads(struct server *server)
     uint32_t count = server->node.shard_count;
     pthread_barrier_init(&server->created, NULL, count + 1);
     pthread_barrier_init(&server->running, NULL, count + 1);
+    pthread_barrier_init(&server->stopping, NULL, count);
     server->threads = heap_alloc(count * sizeof(pthread_t));
     for (uint32_t i = 0; i < count; i++) {
         struct server_thread *thread = heap_alloc(sizeof(*thread));
@@ -404,6 +441,8 @@ server_run(struct server *server)
     for (uint32_t i = 0; i < server->node.shard_count; i++) {
         pthread_join(server->threads[i], NULL);
     }
+    /* CONFIG SET has put others in the place of the one that it began with. */
+    server->config = server->workers[0].shard.config;
     if (server->config->unixsocket[0] != '\0') {
         (void)unlink(server->config->unixsocket);
     }
@@ -412,6 +451,26 @@ server_run(struct server *server)
     }
     log_write(server->node.log, LOG_WARNING_LEVEL, "Tessera is now ready to exit, bye bye...");
     return 0;
+}
+
+/** Nothing runs any more. */
+static void
+server_destroy(struct server *server)
+{
+    pthread_barrier_destroy(&server->created);
+    pthread_barrier_destroy(&server->running);
+    pthread_barrier_destroy(&server->stopping);
+    close(server->signal_fd);
+    struct log *log = server->node.log;
+    command_table_delete((struct command_table *)server->node.commands);
+    exchange_delete(server->exchange);
+    config_delete((struct config *)server->config);
+    heap_free(server->threads);
+    heap_free(server->listener_fds);
+    heap_free(server->node.shards);
+    free(server->workers);
+    free(server);
+    log_delete(log);
 }
 
 static void
@@ -512,6 +571,14 @@ main(int argc, char **argv)
     ASSERT(server != NULL);
     memset(server, 0, sizeof(*server));
     block_signals(server);
+    crash_report_set(config->crash_log_enabled);
+    if (config->disable_thp) {
+        (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    }
     server_create(server, config, log);
-    return server_run(server);
+    rc = server_run(server);
+    if (rc == 0) {
+        server_destroy(server);
+    }
+    return rc;
 }

@@ -192,9 +192,10 @@ CONFIG_STRING(bgsave_cpulist, "bgsave_cpulist", "", NULL, "", CONFIG_IMMUTABLE |
               "there are no child processes")
 
 /* ---- watching ---- */
-CONFIG_INT(slowlog_log_slower_than_us, "slowlog-log-slower-than", "", -1, INT64_MAX, 10000, 0,
+CONFIG_INT(slowlog_log_slower_than_us, "slowlog-log-slower-than", "", -1, INT64_MAX, 10000,
+           CONFIG_NOT_YET,
            "microseconds from which a command is noted in the slow log; -1 = none")
-CONFIG_INT(slowlog_max_len, "slowlog-max-len", "", 0, INT64_MAX, 128, 0,
+CONFIG_INT(slowlog_max_len, "slowlog-max-len", "", 0, INT64_MAX, 128, CONFIG_NOT_YET,
            "entries that the slow log keeps")
 CONFIG_BOOL(latency_tracking, "latency-tracking", "", true, 0,
             "count the durations of each command")

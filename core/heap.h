@@ -10,6 +10,7 @@
 
 #ifdef TESSERA_SYSTEM_MALLOC
 #include <stdlib.h>
+#include <string.h>
 #else
 #include <mimalloc.h>
 #endif
@@ -24,6 +25,24 @@ heap_alloc(size_t size)
     void *memory = mi_malloc(size);
 #endif
     ASSERT(memory != NULL);
+    return memory;
+}
+
+/** `count` times `size` bytes, all zero, on cache lines of their own. Never NULL; for heap_free(). */
+static inline void *
+heap_alloc_lines(size_t count, size_t size)
+{
+    ASSERT(size > 0 && count <= (SIZE_MAX / 2) / size);
+    size_t rounded = (count * size + CACHE_LINE_SIZE - 1) / CACHE_LINE_SIZE * CACHE_LINE_SIZE;
+    rounded = MAX(rounded, (size_t)CACHE_LINE_SIZE);
+#ifdef TESSERA_SYSTEM_MALLOC
+    void *memory = aligned_alloc(CACHE_LINE_SIZE, rounded);
+    ASSERT(memory != NULL);
+    memset(memory, 0, rounded);
+#else
+    void *memory = mi_zalloc_aligned(rounded, CACHE_LINE_SIZE);
+    ASSERT(memory != NULL);
+#endif
     return memory;
 }
 

@@ -17,8 +17,9 @@
  */
 #include "core/mailbox.h"
 
+#include "core/heap.h"
+
 #include <ck_ring.h>
-#include <mimalloc.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -68,12 +69,43 @@ exchange_box(const struct exchange *exchange, uint32_t from, uint32_t to)
     return &exchange->boxes[(size_t)from * exchange->core_count + to];
 }
 
-static void *
-aligned_zeroed(size_t count, size_t size)
+/* ck_ring publishes by assembler that ThreadSanitizer cannot see: it is told. */
+#if defined(__SANITIZE_THREAD__)
+#define RING_IS_WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RING_IS_WATCHED 1
+#endif
+#endif
+
+#ifdef RING_IS_WATCHED
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define RING_PUBLISHED(box) __tsan_release(&(box)->ring)
+#define RING_SEEN(box) __tsan_acquire(&(box)->ring)
+#else
+#define RING_PUBLISHED(box) ((void)0)
+#define RING_SEEN(box) ((void)0)
+#endif
+
+/** False: full. Producer core only. */
+static inline bool
+box_put(struct mailbox *box, struct mail *mail)
 {
-    void *memory = mi_calloc_aligned(count, size, CACHE_LINE_SIZE);
-    ASSERT(memory != NULL);
-    return memory;
+    RING_PUBLISHED(box);
+    return ck_ring_enqueue_spsc(&box->ring, box->buffer, mail);
+}
+
+/** NULL: empty. Consumer core only. */
+static inline struct mail *
+box_take(struct mailbox *box)
+{
+    void *mail;
+    if (!ck_ring_dequeue_spsc(&box->ring, box->buffer, &mail)) {
+        return NULL;
+    }
+    RING_SEEN(box);
+    return mail;
 }
 
 struct exchange *
@@ -81,7 +113,7 @@ exchange_new(uint32_t core_count)
 {
     ASSERT(core_count >= 1);
     ASSERT(core_count <= MAIL_CORE_COUNT_MAX);
-    struct exchange *exchange = aligned_zeroed(1, sizeof(*exchange));
+    struct exchange *exchange = heap_alloc_lines(1, sizeof(*exchange));
     exchange->core_count = core_count;
     exchange->word_count = (core_count + BELL_BITS - 1) / BELL_BITS;
     exchange->capacity = RING_CAPACITY_MAX;
@@ -89,14 +121,14 @@ exchange_new(uint32_t core_count)
            exchange->capacity * core_count > RING_TOTAL_TARGET) {
         exchange->capacity /= 2;
     }
-    exchange->cores = aligned_zeroed(core_count, sizeof(struct core_box));
-    exchange->boxes = aligned_zeroed((size_t)core_count * core_count, sizeof(struct mailbox));
+    exchange->cores = heap_alloc_lines(core_count, sizeof(struct core_box));
+    exchange->boxes = heap_alloc_lines((size_t)core_count * core_count, sizeof(struct mailbox));
     for (uint32_t from = 0; from < core_count; from++) {
-        exchange->cores[from].dirty = aligned_zeroed(core_count, sizeof(uint16_t));
+        exchange->cores[from].dirty = heap_alloc_lines(core_count, sizeof(uint16_t));
         for (uint32_t to = 0; to < core_count; to++) {
             struct mailbox *box = exchange_box(exchange, from, to);
             if (from != to) {
-                box->buffer = aligned_zeroed(exchange->capacity, sizeof(ck_ring_buffer_t));
+                box->buffer = heap_alloc_lines(exchange->capacity, sizeof(ck_ring_buffer_t));
                 ck_ring_init(&box->ring, exchange->capacity);
             }
         }
@@ -108,14 +140,14 @@ void
 exchange_delete(struct exchange *exchange)
 {
     for (uint32_t from = 0; from < exchange->core_count; from++) {
-        mi_free(exchange->cores[from].dirty);
+        heap_free(exchange->cores[from].dirty);
         for (uint32_t to = 0; to < exchange->core_count; to++) {
-            mi_free(exchange_box(exchange, from, to)->buffer);
+            heap_free(exchange_box(exchange, from, to)->buffer);
         }
     }
-    mi_free(exchange->boxes);
-    mi_free(exchange->cores);
-    mi_free(exchange);
+    heap_free(exchange->boxes);
+    heap_free(exchange->cores);
+    heap_free(exchange);
 }
 
 void
@@ -155,7 +187,7 @@ mail_post(struct exchange *exchange, uint32_t from, uint32_t to, struct mail *ma
     struct mailbox *box = exchange_box(exchange, from, to);
     mark_dirty(exchange, box, from, to);
     if (LIKELY(box->overflow_first == NULL) &&
-        LIKELY(ck_ring_enqueue_spsc(&box->ring, box->buffer, mail))) {
+        LIKELY(box_put(box, mail))) {
         return;
     }
     if (box->overflow_first == NULL) {
@@ -191,7 +223,7 @@ flush_overflow(struct exchange *exchange, uint32_t from)
         while (box->overflow_first != NULL) {
             /* Read before the enqueue: afterwards the mail belongs to the receiver. */
             struct mail *next = box->overflow_first->next;
-            if (!ck_ring_enqueue_spsc(&box->ring, box->buffer, box->overflow_first)) {
+            if (!box_put(box, box->overflow_first)) {
                 break;
             }
             box->overflow_first = next;
@@ -254,8 +286,8 @@ mail_receive_from(struct exchange *exchange, uint32_t to, uint32_t from, uint32_
     }
     struct mailbox *box = exchange_box(exchange, from, to);
     uint32_t count = 0;
-    void *mail;
-    while (count < count_max && ck_ring_dequeue_spsc(&box->ring, box->buffer, &mail)) {
+    struct mail *mail;
+    while (count < count_max && (mail = box_take(box)) != NULL) {
         receive(context, mail);
         count++;
     }

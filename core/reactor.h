@@ -35,7 +35,7 @@ struct reactor {
     struct exchange *exchange;
     const struct reactor_ops *ops;
     void *owner;
-    bool is_stopping;
+    _Atomic bool is_stopping; /* set by any thread, which wakes the ring then */
     /** How long to look for mail before sleeping while other cores owe answers; 0: not at all. */
     uint64_t mail_poll_ns;
     struct clock_scale clock_scale;

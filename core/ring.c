@@ -292,11 +292,7 @@ ring_send(struct ring *ring, struct ring_op *op, int fd, const struct iovec *vec
           uint32_t vector_count)
 {
     ASSERT(vector_count > 0);
-    ring_op_begin(op, RING_OP_SEND, fd, NULL, 0);
-    op->message = (struct msghdr){
-        .msg_iov = (struct iovec *)(uintptr_t)vector,
-        .msg_iovlen = vector_count,
-    };
+    ring_op_begin(op, RING_OP_SEND, fd, (void *)(uintptr_t)vector, vector_count);
     ring->calls->send(ring, op);
 }
 

@@ -35,9 +35,8 @@ struct ring_op {
     bool is_cancelling;
     int32_t result;
     int fd;
-    void *address;
-    uint64_t size;
-    struct msghdr message;
+    void *address;      /* bytes, or the send's vector */
+    uint64_t size;      /* of them, or of the vector */
     struct ring_op *next;
     struct ring_op *previous;
 };

@@ -226,7 +226,7 @@ epoll_attempt(struct ring_op *op)
     ssize_t size;
     do {
         if (op->kind == RING_OP_SEND) {
-            size = sendmsg(op->fd, &op->message, MSG_DONTWAIT | MSG_NOSIGNAL);
+            size = ring_op_send_now(op);
         } else if (op->kind == RING_OP_RECEIVE_INTO) {
             size = recv(op->fd, op->address, MIN(op->size, (size_t)INT_MAX), MSG_DONTWAIT);
         } else if (poll(&ready, 1, 0) == 0) {

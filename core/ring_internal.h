@@ -57,7 +57,7 @@ struct ring_calls {
     void (*submit)(struct ring *ring);
     /** Begin any operation but a send; `kind`, `fd` and the memory are set. */
     void (*start)(struct ring *ring, struct ring_op *op);
-    /** Begin a send; `message` is set. */
+    /** Begin a send; address and size are its vector. */
     void (*send)(struct ring *ring, struct ring_op *op);
     void (*cancel)(struct ring *ring, struct ring_op *op);
     void (*close)(struct ring *ring, int fd);
@@ -215,3 +215,11 @@ uint32_t ring_ready_run(struct ring *ring);
 
 /** A cancelled operation that the kernel does not hold: out of its list, and ready. */
 void ring_cancel_held_back(struct ring *ring, struct ring_list *list, struct ring_op *op);
+
+/** Try a send at once: bytes, or -1 with errno. */
+static inline ssize_t
+ring_op_send_now(const struct ring_op *op)
+{
+    struct msghdr message = {.msg_iov = op->address, .msg_iovlen = op->size};
+    return sendmsg(op->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}

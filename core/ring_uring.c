@@ -42,6 +42,8 @@
  */
 #include "core/ring_uring.h"
 
+#include "core/heap.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -110,12 +112,14 @@ uring_prepare(struct ring_uring *uring, struct io_uring_sqe *sqe, struct ring_op
         sqe->ioprio |= op->result != 0 ? IORING_RECVSEND_POLL_FIRST : 0;
         break;
     case RING_OP_SEND:
-        if (op->message.msg_iovlen == 1) {
-            const struct iovec *vector = op->message.msg_iov;
+        if (op->size == 1) {
+            const struct iovec *vector = op->address;
             io_uring_prep_send(sqe, op->fd, vector->iov_base, MIN(vector->iov_len, (size_t)INT_MAX),
                                MSG_NOSIGNAL);
         } else {
-            io_uring_prep_sendmsg(sqe, op->fd, &op->message, MSG_NOSIGNAL);
+            struct msghdr *message = &uring->messages[sqe - uring->io.sq.sqes];
+            *message = (struct msghdr){.msg_iov = op->address, .msg_iovlen = op->size};
+            io_uring_prep_sendmsg(sqe, op->fd, message, MSG_NOSIGNAL);
         }
         sqe->ioprio |= op->result != 0 ? IORING_RECVSEND_POLL_FIRST : 0;
         break;
@@ -396,7 +400,7 @@ uring_send(struct ring *ring, struct ring_op *op)
 {
     struct ring_uring *uring = ring_uring_of(ring);
     if (uring->is_send_direct) {
-        ssize_t size = sendmsg(op->fd, &op->message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t size = ring_op_send_now(op);
         if (size >= 0 || (errno != EAGAIN && errno != EINTR)) {
             ring_op_ready(ring, op, size < 0 ? -errno : (int32_t)size);
             return;
@@ -487,6 +491,7 @@ uring_delete(struct ring *ring)
     struct ring_uring *uring = ring_uring_of(ring);
     ASSERT(uring->unsubmitted.count == 0);
     io_uring_queue_exit(&uring->io);
+    heap_free(uring->messages);
     munmap(uring->buffers, uring->buffers_size);
     ring_destroy(ring);
     free(uring);

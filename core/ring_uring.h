@@ -13,6 +13,7 @@
 struct ring_uring {
     struct ring base;
     struct io_uring io;
+    struct msghdr *messages; /* one for each submission entry: read when that is consumed */
     struct io_uring_buf_ring *buffers; /* free buffers, consumed by the kernel */
     size_t buffers_size;
     int buffers_mask;

@@ -12,6 +12,8 @@
  */
 #include "core/ring_uring.h"
 
+#include "core/heap.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +45,9 @@ uring_setup(struct ring_uring *uring, const struct ring_options *options,
         };
         rc = io_uring_queue_init_params(options->entry_count, &uring->io, &params);
         uring->is_deferred = (modes[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
+    }
+    if (rc == 0) {
+        uring->messages = heap_alloc(uring->io.sq.ring_entries * sizeof(*uring->messages));
     }
     return rc;
 }
@@ -284,10 +289,12 @@ ring_uring_new(const struct ring_options *options, const struct ring_uring_tunin
     return &uring->base;
 undo_buffers:
     io_uring_queue_exit(&uring->io);
+    heap_free(uring->messages);
     munmap(uring->buffers, uring->buffers_size);
     goto undo_ring;
 undo_queue:
     io_uring_queue_exit(&uring->io);
+    heap_free(uring->messages);
 undo_ring:
     ring_destroy(&uring->base);
 undo_memory:

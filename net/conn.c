@@ -28,6 +28,10 @@
 #define BLOCK_SLACK_SIZE 1024
 /** And at the most, before its bytes really come. */
 #define BLOCK_SLACK_SIZE_MAX (1u << 20)
+/** Input that waits is kept in blocks of about this size, so that it is given back as it is parsed. */
+#define BLOCK_PARK_SIZE (32u << 10)
+/** What a block can count: a request that has to be assembled is smaller, whatever the limit says. */
+#define INPUT_SIZE_MAX (1u << 31)
 
 /* ---- blocks ---- */
 
@@ -69,7 +73,9 @@ append_next(struct conn *conn)
     bool is_shared = block->ref_count > 1 || block->ring != NULL;
     if (is_shared || block->capacity - block->size < next->size) {
         uint64_t grown = (uint64_t)block->size - conn->input_offset;
-        uint64_t more = MAX(MIN(MAX(hint, grown), BLOCK_SLACK_SIZE_MAX), next->size);
+        /* Twice what has really come, so that a long request is not copied over and over. */
+        uint64_t more = MAX(MAX(MIN(hint, BLOCK_SLACK_SIZE_MAX), grown), next->size);
+        more = MAX(MIN(more, INPUT_SIZE_MAX - BLOCK_SLACK_SIZE_MAX), next->size);
         assemble(conn, more);
         block = conn->input;
     }
@@ -348,6 +354,70 @@ conn_parse(struct conn *conn, bool is_first, struct slice *storage, uint32_t sto
     }
 }
 
+/** Append the buffer's unparsed bytes to the last block of what is parked. */
+static void
+park_bytes(struct conn *conn, const char *data, uint32_t size)
+{
+    struct ring_buffer *last = conn->input_last;
+    bool has_room = last != NULL && last->ring == NULL && last->ref_count == 1 &&
+                    last->capacity <= 2 * BLOCK_PARK_SIZE &&
+                    last->capacity - last->size >= size;
+    if (!has_room) {
+        struct ring_buffer *block = block_new(MAX(size, BLOCK_PARK_SIZE));
+        block->next = NULL;
+        if (last == NULL) {
+            conn->input = block;
+        } else {
+            last->next = block;
+        }
+        conn->input_last = last = block;
+    }
+    memcpy(last->data + last->size, data, size);
+    last->size += size;
+}
+
+void
+conn_park(struct conn *conn)
+{
+    struct ring_buffer *chain = conn->input;
+    uint32_t offset = conn->input_offset;
+    if (chain == NULL || conn->large_memory != NULL) {
+        return;
+    }
+    if (chain->ring != NULL) {
+        conn->input = NULL;
+        conn->input_last = NULL;
+        conn->input_offset = 0;
+    } else {
+        struct ring_buffer *first = chain;
+        chain = first->next;
+        first->next = NULL;
+        conn->input_last = first;
+        offset = 0;
+    }
+    while (chain != NULL) {
+        struct ring_buffer *next = chain->next;
+        if (chain->ring == NULL) {
+            chain->next = NULL;
+            conn->input_last->next = chain;
+            conn->input_last = chain;
+        } else {
+            park_bytes(conn, chain->data + offset, chain->size - offset);
+            ring_buffer_unref(chain);
+        }
+        offset = 0;
+        chain = next;
+    }
+}
+
+void
+conn_limits_set(struct conn *conn, uint64_t bulk_size_max, uint64_t input_size_max)
+{
+    conn->parser.bulk_size_max = bulk_size_max;
+    conn->parser.bulk_size_max_now = bulk_size_max;
+    conn->input_size_max = MIN(input_size_max, INPUT_SIZE_MAX / 2);
+}
+
 struct conn_position
 conn_position(const struct conn *conn)
 {
@@ -368,7 +438,7 @@ conn_rewind(struct conn *conn, struct conn_position position)
 static void
 vector_free(struct conn *conn)
 {
-    if (conn->vector != conn->inline_vector) {
+    if (conn->vector != &conn->inline_vector) {
         heap_free(conn->vector);
     }
     conn->vector = NULL;
@@ -405,7 +475,13 @@ conn_sent(struct ring_op *op, int32_t result)
         conn_close(conn);
         return;
     }
-    conn->ops->drained(conn);
+    /* The chunk goes on to the next connection that answers, still in the cache. */
+    output_trim(&conn->output);
+    if (conn->is_output_high) {
+        conn->ops->drained(conn);
+    } else {
+        conn->ops->sent(conn);
+    }
 }
 
 void
@@ -414,12 +490,10 @@ conn_flush(struct conn *conn)
     if (conn->is_sending || conn->is_closing || output_is_empty(&conn->output)) {
         return;
     }
-    conn->vector = conn->inline_vector;
-    uint32_t count = output_vector(&conn->output, conn->vector, CONN_VECTOR_INLINE);
-    if (count == CONN_VECTOR_INLINE) {
-        conn->vector = heap_alloc(CONN_VECTOR_MAX * sizeof(struct iovec));
-        count = output_vector(&conn->output, conn->vector, CONN_VECTOR_MAX);
-    }
+    bool is_one = conn->output.first->next == NULL;
+    conn->vector = is_one ? &conn->inline_vector
+                          : heap_alloc(CONN_VECTOR_MAX * sizeof(struct iovec));
+    uint32_t count = output_vector(&conn->output, conn->vector, is_one ? 1 : CONN_VECTOR_MAX);
     conn->is_sending = true;
     ring_send(conn->ring, &conn->send_op, conn->fd, conn->vector, count);
 }
@@ -436,8 +510,8 @@ conn_create(struct conn *conn, struct ring *ring, int fd, const struct conn_ops 
     conn->ops = ops;
     conn->receiver.received = conn_received;
     conn->send_op.done = conn_sent;
-    conn->input_size_max = input_size_max;
     resp_parser_create(&conn->parser, bulk_size_max);
+    conn_limits_set(conn, bulk_size_max, input_size_max);
     output_create(&conn->output);
     list_node_create(&conn->dirty_link);
     conn->is_receiving = true;

@@ -15,7 +15,9 @@ struct conn;
 struct conn_ops {
     /** Bytes have come, or the peer has ended its side: requests may be had by conn_parse(). */
     void (*readable)(struct conn *conn);
-    /** Everything that waited has been sent, or less waits than the mark that had stopped reading. */
+    /** Everything that waited has been sent. */
+    void (*sent)(struct conn *conn);
+    /** Less waits to be sent than the mark that had stopped reading. */
     void (*drained)(struct conn *conn);
     /** The connection is over, its descriptor closed: the last call; the owner may free it. */
     void (*closed)(struct conn *conn);
@@ -30,7 +32,6 @@ struct conn_ops {
 /** ... or so much of its output to be sent. */
 #define CONN_OUTPUT_SIZE_MAX (4u << 20)
 
-#define CONN_VECTOR_INLINE 2
 #define CONN_VECTOR_MAX 64
 
 /** Why conn_parse() gave no request. */
@@ -61,8 +62,8 @@ struct conn {
     /* ---- output ---- */
     struct output output;
     struct ring_op send_op;
-    struct iovec inline_vector[CONN_VECTOR_INLINE];
-    struct iovec *vector;            /* of the send under way */
+    struct iovec inline_vector;
+    struct iovec *vector;            /* of the send under way: inline_vector, or heap */
     struct list_node dirty_link;     /* the owner's list of connections to flush */
     /* ---- state ---- */
     bool is_receiving;
@@ -111,6 +112,13 @@ conn_has_input(const struct conn *conn)
 
 /** Send what waits in conn->output. */
 void conn_flush(struct conn *conn);
+
+/** The unparsed input will wait for a while: copy it out of the ring's buffers, which others need. Not
+ * between the conn_parse() calls of a batch. */
+void conn_park(struct conn *conn);
+
+/** As conn_create() takes them. Between two batches. */
+void conn_limits_set(struct conn *conn, uint64_t bulk_size_max, uint64_t input_size_max);
 
 /** Read on or stop reading, by how much waits. After parsing or sending. */
 void conn_balance(struct conn *conn);

@@ -180,6 +180,7 @@ batch_add(struct router *router, struct lane *lane, const struct request *reques
                                     .retire = request_retire};
     lane_push(lane, &copy->item);
     lane->single_count++;
+    lane->single_owner = owner;
     return true;
 }
 
@@ -208,7 +209,7 @@ batch_home(struct router *router, struct batch *batch)
         lane->self_batch_count--;
     }
     for (uint32_t i = 0; i < batch->count; i++) {
-        batch->requests[i].item.is_done = true;
+        lane_item_done(lane, &batch->requests[i].item);
     }
     /* The batch may be gone after this. */
     lane_emit(lane);

@@ -83,12 +83,41 @@ client_delete(struct client *client)
     heap_free(client);
 }
 
+static bool
+wants_to_close(const struct client *client)
+{
+    return (client->session.flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_KILLED)) != 0;
+}
+
 /* ---- what the connection says ---- */
+
+/** Add what has gone in and out since the last time to the core's counters. */
+static void
+count_traffic(struct client *client)
+{
+    struct shard_counters *counters = &client->room->shard->counters;
+    counters->input_size += client->conn.received_size - client->counted_input_size;
+    counters->output_size += client->conn.sent_size - client->counted_output_size;
+    client->counted_input_size = client->conn.received_size;
+    client->counted_output_size = client->conn.sent_size;
+}
 
 static void
 client_readable(struct conn *conn)
 {
-    client_ready(client_of_conn(conn));
+    struct client *client = client_of_conn(conn);
+    count_traffic(client);
+    client_ready(client);
+}
+
+static void
+client_sent(struct conn *conn)
+{
+    struct client *client = client_of_conn(conn);
+    count_traffic(client);
+    if (UNLIKELY(wants_to_close(client))) {
+        client_ready(client);
+    }
 }
 
 static void
@@ -100,8 +129,7 @@ client_closed(struct conn *conn)
     if (list_node_is_linked(&conn->dirty_link)) {
         list_remove(&conn->dirty_link);
     }
-    shard->counters.input_size += conn->received_size;
-    shard->counters.output_size += conn->sent_size;
+    count_traffic(client);
     shard_connection_ended(shard);
     lane_abandon(&client->lane);
 }
@@ -131,6 +159,7 @@ client_large_drop(struct conn *conn, void *memory)
 
 static const struct conn_ops client_conn_ops = {
     .readable = client_readable,
+    .sent = client_sent,
     .drained = client_readable,
     .closed = client_closed,
     .large_new = client_large_new,
@@ -224,12 +253,6 @@ adopt_session(struct session *session, struct request *request, int64_t now_ms)
     }
 }
 
-static bool
-wants_to_close(const struct client *client)
-{
-    return (client->session.flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_KILLED)) != 0;
-}
-
 /** A request with a large argument cannot be parsed again: keep it as it is. */
 static void
 client_postpone(struct client *client, const struct request *request, struct ring_buffer *buffer)
@@ -256,7 +279,7 @@ start_postponed(struct client *client)
     if (verdict == ROUTER_STARTED) {
         client_postponed_delete(client);
     }
-    return verdict == ROUTER_STARTED;
+    return verdict == ROUTER_STARTED && !wants_to_close(client);
 }
 
 /** Requests [from, count) are not started now: put them back, or drop them with their connection. */
@@ -291,12 +314,17 @@ start_batch(struct client *client, uint32_t count, struct ring_buffer *buffer)
     struct shard *shard = room->shard;
     for (uint32_t i = 0; i < count; i++) {
         struct request *request = &room->requests[i];
+        uint32_t flags_before = client->session.flags;
         adopt_session(&client->session, request, shard->now_ms);
         enum router_verdict verdict = router_start(shard, &client->lane, request, buffer);
         if (UNLIKELY(verdict != ROUTER_STARTED)) {
             if (verdict == ROUTER_FULL) {
                 client_ready(client);
                 shard->counters.mail_put_off_count++;
+            }
+            if (request->large_raw == NULL) {
+                /* It is adopted again with the next try: what SKIP has muted stays to be muted. */
+                client->session.flags = flags_before;
             }
             put_back(client, i, count, buffer);
             return false;
@@ -314,7 +342,10 @@ start_batch(struct client *client, uint32_t count, struct ring_buffer *buffer)
 static void
 client_finish(struct client *client)
 {
-    if (!lane_is_idle(&client->lane) || client->lane.barrier_count > 0) {
+    if (!output_is_empty(&client->conn.output)) {
+        client_dirty(client);
+    }
+    if (!lane_is_idle(&client->lane)) {
         return;
     }
     if (client->has_error_pending) {
@@ -327,6 +358,13 @@ client_finish(struct client *client)
     conn_close_after_output(&client->conn);
 }
 
+/** Reply bytes that are not sent: in the output, or behind replies that others still owe. */
+static inline uint64_t
+client_waiting_size(const struct client *client)
+{
+    return client->conn.output.byte_count + lane_waiting_size(&client->lane);
+}
+
 /** Is more waiting to be sent than the client's class may have? */
 static bool
 exceeds_output_limit(struct client *client)
@@ -334,7 +372,7 @@ exceeds_output_limit(struct client *client)
     struct shard *shard = client->room->shard;
     const struct config_output_limit *limit =
         &shard->config->client_output_buffer_limit[CONFIG_CLIENT_NORMAL];
-    uint64_t size = client->conn.output.byte_count;
+    uint64_t size = client_waiting_size(client);
     if (limit->hard_bytes != 0 && size > limit->hard_bytes) {
         return true;
     }
@@ -363,6 +401,8 @@ client_run_requests(struct client *client)
 {
     struct conn *conn = &client->conn;
     uint32_t budget = CLIENT_TURN_MAX;
+    conn_limits_set(conn, (uint64_t)client->room->shard->config->proto_max_bulk_len,
+                    client->room->shard->config->client_query_buffer_limit);
     if (client->postponed != NULL && !start_postponed(client)) {
         return false;
     }
@@ -375,8 +415,8 @@ client_run_requests(struct client *client)
                 return false;
             }
             budget -= count;
-            if (conn->output.byte_count > CONN_OUTPUT_SIZE_MAX) {
-                return false; /* drained() calls again */
+            if (client_waiting_size(client) > CONN_OUTPUT_SIZE_MAX) {
+                return false; /* drained() calls again, or the lane */
             }
             continue;
         }
@@ -414,7 +454,7 @@ client_run(struct client *client)
         return false;
     }
     bool has_more = false;
-    if (LIKELY(!wants_to_close(client)) && conn->output.byte_count <= CONN_OUTPUT_SIZE_MAX) {
+    if (LIKELY(!wants_to_close(client)) && client_waiting_size(client) <= CONN_OUTPUT_SIZE_MAX) {
         has_more = client_run_requests(client);
         router_lane_end(client->room->shard, &client->lane);
     }
@@ -429,6 +469,11 @@ client_run(struct client *client)
     }
     if (!output_is_empty(&conn->output)) {
         client_dirty(client);
+    }
+    if (UNLIKELY(conn->input != NULL) && !has_more && !list_node_is_linked(&client->ready_link) &&
+        lane_is_idle(&client->lane)) {
+        /* Nobody knows for how long: paused, or its replies are not read. */
+        conn_park(conn);
     }
     conn_balance(conn);
     return has_more;
@@ -468,10 +513,16 @@ client_tick(struct client *client, int64_t timeout_ms)
 {
     struct shard *shard = client->room->shard;
     struct session *session = &client->session;
-    int64_t idle_ms = shard->now_ms - session->last_command_ms;
     if (client->is_conn_closed) {
         return;
     }
+    uint64_t moved_size = client->conn.received_size + client->conn.sent_size;
+    if (moved_size != client->tick_moved_size) {
+        /* A long argument on its way in, or a long reply on its way out, is no idleness. */
+        client->tick_moved_size = moved_size;
+        session->last_command_ms = shard->now_ms;
+    }
+    int64_t idle_ms = shard->now_ms - session->last_command_ms;
     if (exceeds_output_limit(client)) {
         log_close(client, "output buffer limit reached");
         client->is_close_wanted = true;
@@ -508,6 +559,22 @@ client_room_resume_all(struct client_room *room)
     }
 }
 
+void
+client_room_close(struct client_room *room)
+{
+    struct list *sessions = &room->shard->sessions;
+    struct list_node *node = list_first(sessions);
+    while (node != NULL) {
+        /* A client with nothing under way is gone after this. */
+        struct list_node *next = list_next(sessions, node);
+        struct client *client = client_of_session(container_of(node, struct session, shard_link));
+        if (!client->is_conn_closed) {
+            conn_close(&client->conn);
+        }
+        node = next;
+    }
+}
+
 /* ---- life ---- */
 
 void
@@ -529,6 +596,9 @@ client_new(struct client_room *room, int fd, uint64_t id)
     client->large_raw = NULL;
     client->postponed = NULL;
     client->soft_limit_since_ms = 0;
+    client->counted_input_size = 0;
+    client->counted_output_size = 0;
+    client->tick_moved_size = 0;
     client->is_close_wanted = false;
     client->is_conn_closed = false;
     client->has_error_pending = false;
@@ -560,7 +630,7 @@ client_refresh(struct session *session)
     const struct conn *conn = &client->conn;
     session->query_size = conn->input_size;
     session->query_free_size = conn->input == NULL ? 0 : conn->input->capacity - conn->input->size;
-    session->output_size = conn->output.byte_count;
+    session->output_size = client_waiting_size(client);
     session->output_memory_size = conn->output.memory_size;
     session->input_size = conn->received_size;
 }

@@ -41,6 +41,9 @@ struct client {
     struct raw *large_raw;       /* a large argument being received or parsed, in nobody's account */
     struct client_postponed *postponed; /* a request with a large argument that may not start yet */
     int64_t soft_limit_since_ms; /* output above its soft limit since then; 0: it is not */
+    uint64_t counted_input_size; /* of the connection's bytes, in the core's counters already */
+    uint64_t counted_output_size;
+    uint64_t tick_moved_size;    /* bytes in and out at the last tick: it is not idle while they move */
     bool is_close_wanted;
     bool is_conn_closed;
     bool has_error_pending;      /* a protocol error waits to be answered behind earlier replies */
@@ -61,6 +64,9 @@ client_of_session(struct session *session)
 bool client_room_run(struct client_room *room);
 /** Start the sends of all clients with new output. */
 void client_room_flush(struct client_room *room);
+/** Close all connections, at once. Their requests under way run on. */
+void client_room_close(struct client_room *room);
+
 /** Some ten times a second: timeouts, soft limits, memory of idle connections. Bounded work. */
 void client_room_tick(struct client_room *room);
 /** Look at all clients again, since a pause may be over. */

@@ -2,16 +2,17 @@
  * command_keys.c: which arguments are keys, and what categories a command belongs to.
  *
  * A row says where keys stand by up to four specifications: where to begin (a position, or behind a
- * keyword) and how to go on (a range, or a count that stands among the arguments). All who need keys ask
- * here: the router, COMMAND GETKEYS, cluster checks. Nothing is allocated; the caller brings the room and
- * comes again when it was too small.
+ * keyword) and how to go on (a range, or a count that stands among the arguments). All who need
+ * keys ask here: the router, COMMAND GETKEYS, cluster checks. Nothing is allocated; the caller
+ * brings the room and comes again when it was too small.
  *
- * A specification may not fit the arguments at hand (a keyword that is not there, fewer arguments than the
- * range needs): it then names no key, and the handler finds the mistake. Only a count of keys that is
- * itself wrong, or larger than what stands behind it, is reported as -1, for the keys cannot be told then.
+ * A specification may not fit the arguments at hand (a keyword that is not there, fewer arguments
+ * than the range needs): it then names no key, and the handler finds the mistake. Only a count of
+ * keys that is itself wrong, or larger than what stands behind it, is reported as -1, for the keys
+ * cannot be told then.
  *
- * Rejected: a hand-written function for each command with odd keys. The specifications are what clients
- * see in COMMAND INFO, so they have to be right anyway.
+ * Rejected: a hand-written function for each command with odd keys. The specifications are what
+ * clients see in COMMAND INFO, so they have to be right anyway.
  */
 #include "shard/command.h"
 
@@ -62,7 +63,8 @@ keyword_find(const struct key_spec *spec, const struct slice *argv, uint32_t arg
     return 0;
 }
 
-/* The position of the first key (or of what `find` counts from); 0: the specification names none. */
+/* The position of the first key (or of what `find` counts from); 0: the specification names none.
+ */
 static int64_t
 spec_begin(const struct key_spec *spec, const struct slice *argv, uint32_t argc)
 {
@@ -91,8 +93,8 @@ range_last(const struct key_spec *spec, int64_t first, uint32_t argc)
     return first + ((int64_t)argc - first) / spec->limit + spec->last;
 }
 
-/* Move *first from the start of the specification to its first key, and find the last. False: the count
- * is no number, or is larger than what stands behind it. */
+/* Move *first from the start of the specification to its first key, and find the last. False: the
+ * count is no number, or is larger than what stands behind it. */
 static bool
 keynum_bounds(const struct key_spec *spec, const struct slice *argv, uint32_t argc, int64_t *first,
               int64_t *last)

@@ -1,21 +1,23 @@
 /*
  * command_table.c: from the first word of a request to its row, and from a row to its number.
  *
- * Both are asked for with every request, so both are one hash, one comparison and usually one cache line.
+ * Both are asked for with every request, so both are one hash, one comparison and usually one cache
+ * line.
  *
  *     "GeT" -> three words, lower case, size in the last byte -> names[hash]: [words | row] -> row
  *     row   -> its address, multiplied                        -> indexes[hash]: [row | index]
  *
- * A name of up to NAME_SIZE_MAX bytes becomes three 64-bit words: loaded without a copy, folded to lower
- * case eight letters at a time, compared as words. Nothing is allocated and no byte is looked at alone. What
- * is longer than any name cannot be a command and is not hashed at all.
+ * A name of up to NAME_SIZE_MAX bytes becomes three 64-bit words: loaded without a copy, folded to
+ * lower case eight letters at a time, compared as words. Nothing is allocated and no byte is looked
+ * at alone. What is longer than any name cannot be a command and is not hashed at all.
  *
- * Invariant: both tables are at most a quarter full and never change after command_table_new(), so that
- * all cores read them without a word to each other. Rows stand in command_at() with the commands first,
- * subcommands behind them, so that one array indexed by command_index() holds a number for each.
+ * Invariant: both tables are at most a quarter full and never change after command_table_new(), so
+ * that all cores read them without a word to each other. Rows stand in command_at() with the
+ * commands first, subcommands behind them, so that one array indexed by command_index() holds a
+ * number for each.
  *
- * Rejected: a perfect hash made by a generator (one more tool for a probe that is nearly always the first
- * anyway); a trie (a miss for each letter); an index field in the row (rows are constants).
+ * Rejected: a perfect hash made by a generator (one more tool for a probe that is nearly always the
+ * first anyway); a trie (a miss for each letter); an index field in the row (rows are constants).
  */
 #include "shard/command.h"
 
@@ -27,7 +29,8 @@
 #define FAMILY_POINTER(family) &family,
 static const struct command_family *const command_families[] = {COMMAND_FAMILIES(FAMILY_POINTER)};
 
-/** The longest names that redis-server has are 20 bytes; the last byte of the words holds the size. */
+/** The longest names that redis-server has are 20 bytes; the last byte of the words holds the size.
+ */
 #define NAME_SIZE_MAX 23
 #define NAME_WORDS 3
 
@@ -119,8 +122,8 @@ static inline uint32_t
 name_key_hash(const struct name_key *key)
 {
     uint64_t hash = key->words[0] * UINT64_C(0x9e3779b97f4a7c15);
-    hash ^= (key->words[1] ^ (key->words[2] << 3 | key->words[2] >> 61)) *
-            UINT64_C(0xc2b2ae3d27d4eb4f);
+    hash ^=
+        (key->words[1] ^ (key->words[2] << 3 | key->words[2] >> 61)) * UINT64_C(0xc2b2ae3d27d4eb4f);
     return (uint32_t)(hash >> 40);
 }
 

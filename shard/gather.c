@@ -144,7 +144,7 @@ gather_home(struct router *router, struct mail *mail)
     call.part_count = gather->part_count;
     call_run(&call);
     call_finish(&call);
-    gather->item.is_done = true;
+    lane_item_done(lane, &gather->item);
     lane->barrier_count--;
     router->pending_count--;
     lane_emit(lane);

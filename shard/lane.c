@@ -56,17 +56,49 @@ lane_output(struct lane *lane)
     return &local->output;
 }
 
+static void
+item_count_size(struct lane *lane, struct lane_item *item)
+{
+    item->counted_size =
+        item->reply_size == LANE_REPLY_ALL ? item->source->byte_count : item->reply_size;
+    lane->waiting_size += item->counted_size;
+}
+
 void
 lane_push(struct lane *lane, struct lane_item *item)
 {
     item->next = NULL;
-    if (lane->last == NULL) {
+    item->counted_size = 0;
+    struct lane_item *last = lane->last;
+    if (last == NULL) {
         lane->first = item;
     } else {
-        lane->last->next = item;
+        last->next = item;
+        if (last->retire == local_item_retire) {
+            item_count_size(lane, last); /* nothing more is written to it */
+        }
     }
     lane->last = item;
     lane->item_count++;
+}
+
+void
+lane_item_done(struct lane *lane, struct lane_item *item)
+{
+    ASSERT(!item->is_done);
+    item->is_done = true;
+    item_count_size(lane, item);
+}
+
+uint64_t
+lane_waiting_size(const struct lane *lane)
+{
+    uint64_t size = lane->waiting_size;
+    const struct lane_item *last = lane->last;
+    if (last != NULL && last->retire == local_item_retire) {
+        size += last->source->byte_count;
+    }
+    return size;
 }
 
 void
@@ -79,6 +111,8 @@ lane_emit(struct lane *lane)
             lane->last = NULL;
         }
         lane->item_count--;
+        ASSERT(lane->waiting_size >= item->counted_size);
+        lane->waiting_size -= item->counted_size;
         uint64_t size =
             item->reply_size == LANE_REPLY_ALL ? item->source->byte_count : item->reply_size;
         if (lane->output == NULL || item->is_muted) {

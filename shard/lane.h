@@ -19,6 +19,7 @@ struct lane_item {
     struct lane_item *next;
     struct output *source;  /* holds the reply when is_done ... */
     uint64_t reply_size;    /* ... its first bytes; LANE_REPLY_ALL: everything in it */
+    uint64_t counted_size;  /* of it in lane->waiting_size */
     bool is_done;
     bool is_muted;          /* CLIENT REPLY OFF: the reply is dropped */
     void (*retire)(struct shard *shard, struct lane_item *item); /* the reply has been taken */
@@ -43,7 +44,9 @@ struct lane {
     struct lane_item *first;         /* replies owed, in request order */
     struct lane_item *last;
     uint32_t item_count;
+    uint64_t waiting_size;           /* bytes of replies that wait behind others, as far as counted */
     uint32_t single_count;           /* singles sent to their owners and not yet answered */
+    uint16_t single_owner;           /* the shard that the last of them was sent to */
     uint32_t self_batch_count;       /* of those, batches to this very core (singles that had to wait) */
     uint32_t transaction_count;      /* transactions whose RETURNs are not mailed yet */
     uint32_t barrier_count;          /* commands over all shards under way: nothing passes them */
@@ -59,6 +62,12 @@ struct output *lane_output(struct lane *lane);
 
 /** Owe a reply that comes later. */
 void lane_push(struct lane *lane, struct lane_item *item);
+
+/** The reply is there; it leaves with the next lane_emit() that finds it in front. */
+void lane_item_done(struct lane *lane, struct lane_item *item);
+
+/** Bytes of replies that are known but wait behind somebody else's. */
+uint64_t lane_waiting_size(const struct lane *lane);
 
 /** Items may be done: move what is next in order to the connection. */
 void lane_emit(struct lane *lane);

@@ -70,9 +70,18 @@ mark_shared_home(struct shard *shard, struct loan *loan)
 {
     for (uint32_t i = 0; i < loan->view_count; i++) {
         struct view *view = &loan->views[i];
-        if (view->entry != NULL && (view->flags & VIEW_EXCLUSIVE) == 0 &&
-            !lock_key_is_held(shard->locks, view->db, view->key, view->hash)) {
-            entry_lent_set(view->entry, false);
+        if ((view->flags & VIEW_EXCLUSIVE) != 0 ||
+            lock_key_is_held(shard->locks, view->db, view->key, view->hash)) {
+            continue;
+        }
+        /* A key whose time was over found nothing, but the entry may still be there: others had it,
+         * and were home before this one. */
+        struct entry *entry = view->entry;
+        if (entry == NULL) {
+            entry = keyspace_find(&shard->keyspace, view->db, view->slot, view->key, view->hash);
+        }
+        if (entry != NULL) {
+            entry_lent_set(entry, false);
         }
     }
 }

@@ -18,6 +18,7 @@
 
 #include "core/hash.h"
 #include "core/heap.h"
+#include "core/log.h"
 #include "shard/execute.h"
 #include "shard/router_internal.h"
 #include "shard/session.h"
@@ -26,6 +27,9 @@
 #include "shard/view_set.h"
 
 #include <stdio.h>
+
+/** Of the name and of all arguments together, in the answer to an unknown command. */
+#define UNKNOWN_SHOWN_MAX 128
 
 struct unpin_mail {
     struct mail mail;
@@ -136,20 +140,28 @@ router_prefetch(struct shard *shard, const struct request *requests, uint32_t co
 
 /* ---- requests that end before they run ---- */
 
+/** As redis-server shows them: an argument ends at its first NUL byte, all of them at 128 bytes. */
 static void
 reply_unknown_command(struct reply *reply, const struct request *request)
 {
-    char text[512];
-    struct slice name = request->argv[0];
-    int size = snprintf(text, sizeof(text), "ERR unknown command '%.*s', with args beginning with: ",
-                        (int)MIN(name.size, 128), name.data);
-    for (uint32_t i = 1; i < request->argc && size < 128 + 128; i++) {
-        int room = 128 + 128 - size;
+    char arguments[256];
+    int size = 0;
+    for (uint32_t i = 1; i < request->argc && size < UNKNOWN_SHOWN_MAX; i++) {
         struct slice argument = request->argv[i];
-        size += snprintf(text + size, sizeof(text) - (size_t)size, "'%.*s' ",
+        int room = UNKNOWN_SHOWN_MAX - size;
+        size += snprintf(arguments + size, sizeof(arguments) - (size_t)size, "'%.*s' ",
                          (int)MIN(argument.size, (size_t)room), argument.data);
     }
-    reply_error_slice(reply, slice_of(text, (size_t)size));
+    struct slice name = request->argv[0];
+    reply_error_format(reply, "ERR unknown command '%.*s', with args beginning with: %.*s",
+                       (int)MIN(name.size, UNKNOWN_SHOWN_MAX), name.data, size, arguments);
+}
+
+/** A browser talks to us, perhaps tricked into it: what follows are not commands. */
+static bool
+is_http(const struct request *request)
+{
+    return slice_is_word(request->argv[0], "post") || slice_is_word(request->argv[0], "host:");
 }
 
 static void
@@ -251,6 +263,15 @@ runs_here_now(const struct shard *shard, const struct lane *lane, const struct r
            execute_is_free(shard, request);
 }
 
+/** `pipeline-order strict`: requests to different owners do not overlap. */
+static inline bool
+is_out_of_strict_order(const struct shard *shard, const struct lane *lane,
+                       const struct request *request)
+{
+    return lane->single_count > 0 && lane->single_owner != request->owner &&
+           shard->config->pipeline_order == CONFIG_PIPELINE_ORDER_STRICT;
+}
+
 static enum router_verdict
 start_single(struct shard *shard, struct lane *lane, const struct request *request,
              struct ring_buffer *buffer)
@@ -260,7 +281,7 @@ start_single(struct shard *shard, struct lane *lane, const struct request *reque
         !router_fault_hit(router, ROUTER_FAULT_NO_RETURN_FIRST)) {
         return ROUTER_STALLED;
     }
-    if (lane->barrier_count > 0) {
+    if (lane->barrier_count > 0 || UNLIKELY(is_out_of_strict_order(shard, lane, request))) {
         return ROUTER_STALLED;
     }
     if (LIKELY(runs_here_now(shard, lane, request))) {
@@ -313,6 +334,17 @@ router_start(struct shard *shard, struct lane *lane, struct request *request,
 {
     shard->counters.command_count++;
     if (UNLIKELY(!is_acceptable(request))) {
+        if (request->command == NULL && is_http(request)) {
+            log_write(shard->node->log, LOG_WARNING_LEVEL,
+                      "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or "
+                      "Host: commands to Tessera. Connection from %s aborted.",
+                      lane->session->address);
+            session_close(lane->session, false);
+            if (request->large_raw != NULL) {
+                large_raw_drop(shard, request->large_raw);
+            }
+            return ROUTER_STARTED;
+        }
         reject(shard, lane, request);
         return ROUTER_STARTED;
     }
@@ -397,7 +429,6 @@ router_receive(struct shard *shard, struct mail *mail)
         return true;
     }
     case MAIL_CONNECTION:
-    case MAIL_STOP:
         return false;
     }
     ASSERT(false);

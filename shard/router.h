@@ -28,7 +28,6 @@ enum mail_kind {
     MAIL_PART_HOME,
     MAIL_UNPIN,      /* bytes of a stored value have been sent */
     MAIL_CONNECTION, /* an accepted connection for another core; not the router's */
-    MAIL_STOP,       /* end the core's loop; not the router's */
 };
 
 /** Rules that a test leaves out on purpose; no effect in release builds. */

@@ -28,6 +28,8 @@ session_create(struct session *session, struct shard *shard, uint64_t id, int64_
         .id = id,
         .shard = shard,
         .protocol = 2,
+        .address = "",
+        .local_address = "",
         .created_ms = now_ms,
         .last_command_ms = now_ms,
         .fd = -1,
@@ -42,10 +44,24 @@ session_destroy(struct session *session)
     ASSERT(session->shard->session_count > 0);
     list_remove(&session->shard_link);
     session->shard->session_count--;
+    heap_free(session->addresses);
     heap_free(session->name);
     heap_free(session->library_name);
     heap_free(session->library_version);
     *session = (struct session){0};
+}
+
+void
+session_addresses_set(struct session *session, const char *peer, const char *local)
+{
+    size_t peer_size = strlen(peer) + 1;
+    size_t local_size = strlen(local) + 1;
+    heap_free(session->addresses);
+    session->addresses = heap_alloc(peer_size + local_size);
+    memcpy(session->addresses, peer, peer_size);
+    memcpy(session->addresses + peer_size, local, local_size);
+    session->address = session->addresses;
+    session->local_address = session->addresses + peer_size;
 }
 
 void

@@ -11,8 +11,6 @@ struct shard;
 struct conn;
 struct command;
 
-#define SESSION_ADDRESS_SIZE 64
-
 /* Flags of a session. */
 #define SESSION_NO_EVICT (1u << 0)
 #define SESSION_NO_TOUCH (1u << 1)
@@ -37,8 +35,9 @@ struct session {
     char *name;                  /* CLIENT SETNAME, heap, or NULL */
     char *library_name;          /* CLIENT SETINFO */
     char *library_version;
-    char address[SESSION_ADDRESS_SIZE];       /* "127.0.0.1:50000", "[::1]:50000", "/path:0" */
-    char local_address[SESSION_ADDRESS_SIZE];
+    const char *address;         /* "127.0.0.1:50000", "[::1]:50000", "/path:0" */
+    const char *local_address;
+    char *addresses;             /* both, in one block; NULL: none known */
     int fd;
     uint64_t input_size;         /* CLIENT LIST: tot-net-in etc. where it exists in 7.0; qbuf, qbuf-free */
     uint64_t query_size;
@@ -67,6 +66,9 @@ bool session_name_set(struct session *session, struct slice name);
 /** CLIENT SETINFO: the same for the library's name and version. */
 bool session_library_name_set(struct session *session, struct slice name);
 bool session_library_version_set(struct session *session, struct slice version);
+
+/** Where the connection comes from and where it arrived; copies. */
+void session_addresses_set(struct session *session, const char *peer, const char *local);
 
 /** Does it come from this machine: a Unix socket, 127.0.0.1 or ::1? */
 bool session_is_local(const struct session *session);

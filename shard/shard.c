@@ -26,6 +26,7 @@ shard_create(struct shard *shard, struct node *node, uint32_t index, const struc
     list_create(&shard->sessions);
     shard->locks = lock_table_new();
     shard->router = router_new(shard, exchange);
+    shard->ops.raw_unpin = router_unpin;
 }
 
 void

@@ -304,7 +304,7 @@ transaction_execute(struct router *router, struct transaction *transaction)
         run_prepare(router, transaction);
     } else {
         run_keys(router, transaction);
-        transaction->item.is_done = true;
+        lane_item_done(lane, &transaction->item);
     }
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         struct loan *loan = &transaction->loans[i];
@@ -372,7 +372,7 @@ finish_closed(struct router *router, struct transaction *transaction)
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         part_destroy(&transaction->parts[i]);
     }
-    transaction->item.is_done = true;
+    lane_item_done(lane, &transaction->item);
     lane->barrier_count--;
     lane_emit(lane);
 }

@@ -9,6 +9,7 @@
 
 #include "core/heap.h"
 #include "core/log.h"
+#include "shard/lock.h"
 #include "shard/router.h"
 #include "shard/stats.h"
 
@@ -23,6 +24,10 @@
 #define EXPIRE_STEPS 256
 #define EXPIRE_CALLS_MAX 8
 #define COLLECT_STEPS 128
+
+/** How long the end waits for the kernel to let go of connections, in all: a second. */
+#define CLOSE_WAITS_MAX 200
+#define CLOSE_WAIT_NS 5000000
 
 #define RING_ENTRY_COUNT 1024
 #define RING_BUFFER_SIZE 16384
@@ -87,9 +92,7 @@ serve_connection(struct worker *worker, struct connection_mail *connection)
     if (connection->is_unix) {
         session->flags |= SESSION_UNIX_SOCKET;
     }
-    snprintf(session->address, sizeof(session->address), "%.63s", connection->names.peer);
-    snprintf(session->local_address, sizeof(session->local_address), "%.63s",
-             connection->names.local);
+    session_addresses_set(session, connection->names.peer, connection->names.local);
     heap_free(connection);
 }
 
@@ -135,7 +138,9 @@ static void
 worker_accepted(struct listener *listener, int32_t result)
 {
     struct worker *worker = listener->owner;
-    if (result >= 0) {
+    if (result >= 0 && worker->reactor.is_stopping) {
+        close(result);
+    } else if (result >= 0) {
         admit(worker, result, listener->is_unix);
     } else if (result != -ECANCELED) {
         log_write(worker->shard.node->log, LOG_WARNING_LEVEL,
@@ -161,6 +166,7 @@ worker_begin(void *owner)
     shard->now_ms = worker->reactor.now_ms;
     shard->now_ns = worker->reactor.now_ns;
     shard->last_ticks = clock_ticks();
+    shard->stats.is_latency_ignored = !shard->config->latency_tracking;
     stats_sample(shard);
 }
 
@@ -171,11 +177,15 @@ worker_mail(void *owner, struct mail *mail)
     if (router_receive(&worker->shard, mail)) {
         return;
     }
-    if (mail->kind == MAIL_CONNECTION) {
-        serve_connection(worker, container_of(mail, struct connection_mail, mail));
-    } else {
-        worker->reactor.is_stopping = true;
+    ASSERT(mail->kind == MAIL_CONNECTION);
+    struct connection_mail *connection = container_of(mail, struct connection_mail, mail);
+    if (UNLIKELY(worker->reactor.is_stopping)) {
+        close(connection->fd);
+        shard_connection_ended(&worker->shard);
+        heap_free(connection);
+        return;
     }
+    serve_connection(worker, connection);
 }
 
 static bool
@@ -209,8 +219,11 @@ end_pause(struct worker *worker)
     struct shard *shard = &worker->shard;
     bool was_paused = worker->is_paused;
     worker->is_paused = shard->pause_until_ms > shard->now_ms;
-    if (was_paused && !worker->is_paused) {
+    if (!worker->is_paused) {
+        /* Also one that was over when it began: its time must not keep the core awake. */
         shard->pause_until_ms = 0;
+    }
+    if (was_paused && !worker->is_paused) {
         client_room_resume_all(&worker->room);
     }
 }
@@ -228,7 +241,8 @@ worker_advance(void *owner)
             break;
         }
     }
-    if (shard->now_ms >= worker->next_tick_ms) {
+    /* The wall clock may have been set back. */
+    if (shard->now_ms >= worker->next_tick_ms || worker->next_tick_ms > shard->now_ms + TICK_MS) {
         worker_tick(worker);
     }
     if (UNLIKELY(shard->pause_until_ms != 0 || worker->is_paused)) {
@@ -270,7 +284,11 @@ worker_next_ms(void *owner)
 {
     struct worker *worker = owner;
     struct shard *shard = &worker->shard;
-    int64_t next_ms = shard->session_count > 0 ? worker->next_tick_ms : INT64_MAX;
+    bool has_tick = shard->session_count > 0;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        has_tick |= worker->listeners[i].is_paused;
+    }
+    int64_t next_ms = has_tick ? worker->next_tick_ms : INT64_MAX;
     if (!shard->is_expiry_paused) {
         next_ms = MIN(next_ms, wheel_next_ms(&shard->keyspace.wheel));
     }
@@ -380,11 +398,64 @@ worker_run(struct worker *worker)
     reactor_run(&worker->reactor);
 }
 
-void
-worker_destroy(struct worker *worker)
+/** Connections and listeners that have not ended. */
+static uint32_t
+worker_open_count(const struct worker *worker)
 {
+    uint32_t count = atomic_load_explicit(&worker->connection_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        count += !worker->listeners[i].is_paused;
+    }
+    return count;
+}
+
+void
+worker_close(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        listener_stop(&worker->listeners[i]);
+    }
+    client_room_close(&worker->room);
+    for (uint32_t i = 0; i < CLOSE_WAITS_MAX && worker_open_count(worker) > 0; i++) {
+        ring_wait(worker->ring, CLOSE_WAIT_NS);
+    }
     for (uint32_t i = 0; i < worker->listener_count; i++) {
         close(worker->listeners[i].fd);
     }
-    (void)worker;
+    mail_flush(worker->setup->exchange, worker->shard.index);
+}
+
+static void
+settle_mail(void *context, struct mail *mail)
+{
+    worker_mail(context, mail);
+}
+
+uint32_t
+worker_settle(struct worker *worker)
+{
+    struct exchange *exchange = worker->setup->exchange;
+    uint32_t core = worker->shard.index;
+    uint32_t count = mail_receive(exchange, core, UINT32_MAX, settle_mail, worker);
+    mail_flush(exchange, core);
+    return count + mail_is_waiting(exchange, core);
+}
+
+void
+worker_destroy(struct worker *worker)
+{
+    struct shard *shard = &worker->shard;
+    ASSERT_SLOW(router_pending_count(shard) == 0);
+    ASSERT_SLOW(lock_table_request_count(shard->locks) == 0);
+    if (worker_open_count(worker) > 0 || shard->session_count > 0) {
+        log_write(shard->node->log, LOG_WARNING_LEVEL,
+                  "Core %u ends with %u connections that could not be closed", shard->index,
+                  shard->session_count);
+        return;
+    }
+    ring_delete(worker->ring);
+#ifdef TESSERA_SLOW_ASSERTS
+    /* Millions of keys take their time, and the process takes all with it. */
+    shard_destroy(shard);
+#endif
 }

@@ -50,5 +50,12 @@ MUST_CHECK int worker_create(struct worker *worker, const struct worker_setup *s
 void worker_listen(struct worker *worker, int fd, bool is_unix);
 /** Serve until told to stop. */
 void worker_run(struct worker *worker);
-/** All workers have ended. */
+
+/* The end, on the worker's thread, when worker_run() has returned. All workers take each step before any
+ * takes the next: close, settle until nobody had anything to do any more, destroy. */
+
+/** Take no more connections and close all; requests under way run on. */
+void worker_close(struct worker *worker);
+/** Handle the mail that is still under way. Returns how much work there was. */
+uint32_t worker_settle(struct worker *worker);
 void worker_destroy(struct worker *worker);

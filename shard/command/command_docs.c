@@ -25,14 +25,10 @@ static const char *const group_names[] = {
 };
 
 static const char *const argument_kind_names[] = {
-    [ARGUMENT_STRING] = "string",
-    [ARGUMENT_INTEGER] = "integer",
-    [ARGUMENT_DOUBLE] = "double",
-    [ARGUMENT_KEY] = "key",
-    [ARGUMENT_PATTERN] = "pattern",
-    [ARGUMENT_UNIX_TIME] = "unix-time",
-    [ARGUMENT_PURE_TOKEN] = "pure-token",
-    [ARGUMENT_ONEOF] = "oneof",
+    [ARGUMENT_STRING] = "string",         [ARGUMENT_INTEGER] = "integer",
+    [ARGUMENT_DOUBLE] = "double",         [ARGUMENT_KEY] = "key",
+    [ARGUMENT_PATTERN] = "pattern",       [ARGUMENT_UNIX_TIME] = "unix-time",
+    [ARGUMENT_PURE_TOKEN] = "pure-token", [ARGUMENT_ONEOF] = "oneof",
     [ARGUMENT_BLOCK] = "block",
 };
 

@@ -1,10 +1,10 @@
 /*
- * command_info.c: COMMAND INFO: what clients need to know of a command to route it and check it, from
- * its row.
+ * command_info.c: COMMAND INFO: what clients need to know of a command to route it and check it,
+ * from its row.
  *
- * Besides key specifications, old clients read a first key, a last key and a step. These are derived: one
- * specification of a fixed place and a range gives them directly; several are glued together where each
- * begins behind the one before it.
+ * Besides key specifications, old clients read a first key, a last key and a step. These are
+ * derived: one specification of a fixed place and a range gives them directly; several are glued
+ * together where each begins behind the one before it.
  */
 #include "shard/command/command_internal.h"
 
@@ -326,8 +326,7 @@ command_info(struct call *call)
     }
     reply_array(call->reply, call->argc - 2);
     for (uint32_t i = 2; i < call->argc; i++) {
-        const struct command *command =
-            command_lookup(call->shard->node->commands, call->argv[i]);
+        const struct command *command = command_lookup(call->shard->node->commands, call->argv[i]);
         if (command == NULL) {
             reply_null(call->reply);
         } else {

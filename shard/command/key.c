@@ -1,9 +1,9 @@
 /*
  * key.c: commands on keys whatever they hold: is it there, what is it, away with it.
  *
- * A key that is named twice is one view, so DEL k k counts it once and EXISTS k k twice, as clients know
- * it. UNLINK is DEL: what a key held is freed by its owner after the commit in either case, large
- * collections in steps.
+ * A key that is named twice is one view, so DEL k k counts it once and EXISTS k k twice, as clients
+ * know it. UNLINK is DEL: what a key held is freed by its owner after the commit in either case,
+ * large collections in steps.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"

@@ -1,13 +1,14 @@
 /*
  * key_copy.c: values that change their key: RENAME, RENAMENX, COPY, MOVE.
  *
- * Each works on two views that may belong to two shards, and for COPY ... DB and MOVE to two databases.
- * Renaming and moving hand the value over, copying duplicates it; the deadline goes along in all cases.
- * The effects are told for each key apart (SET ... PXAT for one, DEL for the other), since the journals
- * that they go to may be different ones.
+ * Each works on two views that may belong to two shards, and for COPY ... DB and MOVE to two
+ * databases. Renaming and moving hand the value over, copying duplicates it; the deadline goes
+ * along in all cases. The effects are told for each key apart (SET ... PXAT for one, DEL for the
+ * other), since the journals that they go to may be different ones.
  *
- * Which database the second key lies in stands among the arguments; copy_views() and move_views() read it
- * for the router before the command runs. They say nothing about mistakes: the handler replies those.
+ * Which database the second key lies in stands among the arguments; copy_views() and move_views()
+ * read it for the router before the command runs. They say nothing about mistakes: the handler
+ * replies those.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
@@ -289,7 +290,8 @@ static const struct command key_copy_commands[] = {
         .categories = ACL_KEYSPACE,
         .since = "6.2.0",
         .complexity = "O(N) for a collection with N nested items, O(1) for a string.",
-        .summary = "Copies a value with its deadline to another key, in another database if wanted.",
+        .summary =
+            "Copies a value with its deadline to another key, in another database if wanted.",
         .arguments = copy_arguments,
     },
     {

@@ -1,10 +1,10 @@
 /*
- * key_expire.c: when keys die: EXPIRE and its kin set a deadline, TTL and its kin tell it, PERSIST takes
- * it away.
+ * key_expire.c: when keys die: EXPIRE and its kin set a deadline, TTL and its kin tell it, PERSIST
+ * takes it away.
  *
- * Eight commands are two ideas with two switches each: seconds or milliseconds, from now or since 1970.
- * The effect is always absolute (PEXPIREAT), so that replaying it later means the same instant; a deadline
- * that has passed already deletes the key here and now, and its effect is DEL.
+ * Eight commands are two ideas with two switches each: seconds or milliseconds, from now or since
+ * 1970. The effect is always absolute (PEXPIREAT), so that replaying it later means the same
+ * instant; a deadline that has passed already deletes the key here and now, and its effect is DEL.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
@@ -28,8 +28,8 @@ conditions_parse(struct call *call, uint32_t *conditions)
         if (word == ARRAY_COUNT(words)) {
             /* As a C string: what follows a zero byte is not shown. */
             size_t size = strnlen(call->argv[i].data, call->argv[i].size);
-            reply_error_format(call->reply, "ERR Unsupported option %.*s", (int)MIN(size, INT32_MAX),
-                               call->argv[i].data);
+            reply_error_format(call->reply, "ERR Unsupported option %.*s",
+                               (int)MIN(size, INT32_MAX), call->argv[i].data);
             return false;
         }
         *conditions |= UINT32_C(1) << word;

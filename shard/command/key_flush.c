@@ -1,10 +1,11 @@
 /*
  * key_flush.c: databases emptied and exchanged: FLUSHDB, FLUSHALL, SWAPDB.
  *
- * All shards are closed for the instant in which each of them does its part, so that nobody sees one
- * shard before and another behind it. The part itself is short whatever there was: a flush takes the tables
- * out and lets the shard free them in the background, a swap exchanges two pointers. So SYNC and ASYNC
- * are the same here: the keys are gone with the reply, their memory soon after.
+ * All shards are closed for the instant in which each of them does its part, so that nobody sees
+ * one shard before and another behind it. The part itself is short whatever there was: a flush
+ * takes the tables out and lets the shard free them in the background, a swap exchanges two
+ * pointers. So SYNC and ASYNC are the same here: the keys are gone with the reply, their memory
+ * soon after.
  *
  * These effects concern no key and stand for all shards, so they are told once, by shard 0's part.
  */

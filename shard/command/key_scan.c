@@ -1,23 +1,24 @@
 /*
  * key_scan.c: looking over a whole database: KEYS, SCAN, RANDOMKEY, DBSIZE.
  *
- * KEYS, RANDOMKEY and DBSIZE ask all shards at once and merge. SCAN walks: its cursor is a place in the
- * order of slots, the same whoever owns them,
+ * KEYS, RANDOMKEY and DBSIZE ask all shards at once and merge. SCAN walks: its cursor is a place in
+ * the order of slots, the same whoever owns them,
  *
  *     52         39 38                     0
  *     [   slot     |  position in the slot  ]      0: the beginning, and in the reply the end
  *
- * so a walk goes on where it stopped though slots have changed hands in between, and a key that is there
- * from first to last is seen: its slot is passed once, and table_scan() promises the rest. A cursor holds no
- * state here; any number of walks may be under way, abandoned or begun in the middle.
+ * so a walk goes on where it stopped though slots have changed hands in between, and a key that is
+ * there from first to last is seen: its slot is passed once, and table_scan() promises the rest. A
+ * cursor holds no state here; any number of walks may be under way, abandoned or begun in the
+ * middle.
  *
- * One turn of a walk looks at a bounded number of buckets. Empty slots cost next to nothing, so that an
- * empty database is passed in one call; where COUNT wants more than a turn may give, the walk posts itself
- * the next turn. Slots that change owner at every step would make it hop without end: after SCAN_HOPS_MAX
- * it answers with the cursor that it has.
+ * One turn of a walk looks at a bounded number of buckets. Empty slots cost next to nothing, so
+ * that an empty database is passed in one call; where COUNT wants more than a turn may give, the
+ * walk posts itself the next turn. Slots that change owner at every step would make it hop without
+ * end: after SCAN_HOPS_MAX it answers with the cursor that it has.
  *
- * A pattern whose only hash tag is spelled out, {user1}:*, can match in one slot alone; KEYS and SCAN then
- * look nowhere else.
+ * A pattern whose only hash tag is spelled out, {user1}:*, can match in one slot alone; KEYS and
+ * SCAN then look nowhere else.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
@@ -47,7 +48,8 @@ struct key_filter {
     int32_t slot; /* the only one where the pattern can match, or -1 */
 };
 
-/* Which slot a pattern with a spelled-out hash tag, or without anything special, can match in; -1: any. */
+/* Which slot a pattern with a spelled-out hash tag, or without anything special, can match in; -1:
+ * any. */
 static int32_t
 pattern_slot(struct slice pattern)
 {
@@ -142,8 +144,7 @@ key_keys_part(struct part *part)
         }
         uint64_t position = 0;
         do {
-            position =
-                keyspace_scan(keyspace, part->db, slot, position, key_visit_entry, &visit);
+            position = keyspace_scan(keyspace, part->db, slot, position, key_visit_entry, &visit);
         } while (position != 0);
         if (++slot >= end) {
             break;
@@ -176,8 +177,8 @@ struct scan_arguments {
     struct key_filter filter;
 };
 
-/* As C's strtoul() reads it in base 10, less leading blanks: a sign is allowed (and negates modulo 2^64),
- * nothing at all is 0, and a zero byte ends the text. */
+/* As C's strtoul() reads it in base 10, less leading blanks: a sign is allowed (and negates modulo
+ * 2^64), nothing at all is 0, and a zero byte ends the text. */
 static bool
 cursor_parse(struct slice text, uint64_t *cursor)
 {
@@ -265,8 +266,8 @@ owned_end(const struct shard *shard, uint32_t slot)
     return slot;
 }
 
-/* Scan this shard's slots from *cursor to `end` until COUNT is met or the turn's share is used up. False:
- * stopped within. True: *cursor is at `end`. */
+/* Scan this shard's slots from *cursor to `end` until COUNT is met or the turn's share is used up.
+ * False: stopped within. True: *cursor is at `end`. */
 static bool
 scan_slots(struct part *part, const struct scan_arguments *arguments, struct scan_walk *walk,
            uint32_t end, uint64_t *cursor)
@@ -286,8 +287,7 @@ scan_slots(struct part *part, const struct scan_arguments *arguments, struct sca
             is_through = true;
             break;
         }
-        position =
-            keyspace_scan(keyspace, part->db, slot, position, key_visit_entry, &visit);
+        position = keyspace_scan(keyspace, part->db, slot, position, key_visit_entry, &visit);
         bucket_count++;
         if (position == 0) {
             slot++;
@@ -302,8 +302,8 @@ scan_slots(struct part *part, const struct scan_arguments *arguments, struct sca
     return is_through;
 }
 
-/* Sets part->cursor to where the walk stands, and part->next_shard. The first turn runs wherever the
- * client's core is, and finds out whose the slot is. */
+/* Sets part->cursor to where the walk stands, and part->next_shard. The first turn runs wherever
+ * the client's core is, and finds out whose the slot is. */
 static void
 key_scan_part(struct part *part)
 {
@@ -314,8 +314,8 @@ key_scan_part(struct part *part)
         part->data = heap_alloc(sizeof(struct scan_walk));
         *(struct scan_walk *)part->data = (struct scan_walk){0};
         part->cursor = arguments.cursor;
-        if (arguments.filter.slot >= 0 &&
-            part->cursor < (uint64_t)arguments.filter.slot << TABLE_POSITION_BITS) {
+        if (arguments.filter.slot >= 0 && part->cursor < (uint64_t)arguments.filter.slot
+                                                             << TABLE_POSITION_BITS) {
             part->cursor = (uint64_t)arguments.filter.slot << TABLE_POSITION_BITS;
         }
     }
@@ -327,8 +327,8 @@ key_scan_part(struct part *part)
     }
     if (part->cursor < cursor_end) {
         uint32_t slot = (uint32_t)(part->cursor >> TABLE_POSITION_BITS);
-        uint32_t end = MIN(owned_end(part->shard, slot),
-                           (uint32_t)(cursor_end >> TABLE_POSITION_BITS));
+        uint32_t end =
+            MIN(owned_end(part->shard, slot), (uint32_t)(cursor_end >> TABLE_POSITION_BITS));
         if (slot < end) {
             scan_slots(part, &arguments, walk, end, &part->cursor);
         }
@@ -339,8 +339,7 @@ key_scan_part(struct part *part)
     }
     if (walk->seen_count < arguments.count && walk->hop_count < SCAN_HOPS_MAX) {
         walk->hop_count++;
-        part->next_shard =
-            part->shard->node->slot_owner[part->cursor >> TABLE_POSITION_BITS];
+        part->next_shard = part->shard->node->slot_owner[part->cursor >> TABLE_POSITION_BITS];
     }
 }
 
@@ -419,8 +418,8 @@ key_dbsize(struct call *call)
 static const char *const keys_tips[] = {"request_policy:all_shards",
                                         "nondeterministic_output_order", NULL};
 static const char *const scan_tips[] = {"nondeterministic_output", "request_policy:special", NULL};
-static const char *const randomkey_tips[] = {"request_policy:all_shards",
-                                             "nondeterministic_output", NULL};
+static const char *const randomkey_tips[] = {"request_policy:all_shards", "nondeterministic_output",
+                                             NULL};
 static const char *const dbsize_tips[] = {"request_policy:all_shards", "response_policy:agg_sum",
                                           NULL};
 static const struct command_argument keys_arguments[] = {

@@ -1,8 +1,9 @@
 /*
  * memory.c: what a key costs: MEMORY USAGE.
  *
- * Answered from the view, so that it is the same for the key's owner and for one who has borrowed it: the
- * block of the entry, the value where it lies outside, and the key's share of the slot's table.
+ * Answered from the view, so that it is the same for the key's owner and for one who has borrowed
+ * it: the block of the entry, the value where it lies outside, and the key's share of the slot's
+ * table.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
@@ -33,9 +34,8 @@ key_memory_size(const struct view *view)
     if (value->bytes.size <= ENTRY_INLINE_SIZE_MAX) {
         return memory_class_size(size + value->bytes.size) + TABLE_SHARE_SIZE;
     }
-    size_t outside = value->raw != NULL
-                         ? raw_size(value->raw)
-                         : memory_class_size(sizeof(struct raw) + value->bytes.size);
+    size_t outside = value->raw != NULL ? raw_size(value->raw)
+                                        : memory_class_size(sizeof(struct raw) + value->bytes.size);
     return memory_class_size(size + sizeof(void *)) + outside + TABLE_SHARE_SIZE;
 }
 

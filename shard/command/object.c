@@ -1,8 +1,9 @@
 /*
  * object.c: how a key is kept: OBJECT.
  *
- * Reference counts exist for clients' sake only. A number below 10,000 is answered as redis-server does
- * when it shares one object among all keys; nothing is shared here, for an integer lies in its entry.
+ * Reference counts exist for clients' sake only. A number below 10,000 is answered as redis-server
+ * does when it shares one object among all keys; nothing is shared here, for an integer lies in its
+ * entry.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
@@ -30,8 +31,7 @@ object_encoding(struct call *call)
 {
     if (object_look(call)) {
         const struct value *value = &call->views[0]->value;
-        reply_bulk_string(call->reply,
-                          value_encoding_name((enum value_encoding)value->encoding));
+        reply_bulk_string(call->reply, value_encoding_name((enum value_encoding)value->encoding));
     }
 }
 

@@ -25,21 +25,24 @@ import family_server  # noqa: E402
 import family_strings  # noqa: E402
 import scenarios  # noqa: E402
 import streams  # noqa: E402
-from compare import TIME_TOLERANCE_MS, Command  # noqa: E402
+from compare import TIME_TOLERANCE_MS, Command, scan_shape  # noqa: E402
 from resp import Client, encode, exchange, split  # noqa: E402
 from server import BACKENDS, SKIP, Server, backend_works, redis_path, tessera_path  # noqa: E402
-from vocabulary import KEYS, Vocabulary, mutate  # noqa: E402
+from vocabulary import Vocabulary, mutate  # noqa: E402
 
 ROUND_COMMANDS = 4000
-BATCH_COMMANDS = 250
-COUNT_DEFAULT = 6000
+BATCH_COMMANDS = (250, 250, 1000, 30, 7, 1)  # how long a pipeline may be
+BATCH_SMALL_ROUND = 500  # commands of a round without pipelining
+COUNT_DEFAULT = 60_000
 COUNT_LONG = 200_000
 DIFFERENCES_MAX = 20
 MUTATION_CHANCE = 0.06
 MINIMIZE_S = 3.0
 SHOW_BYTES = 300
 DATABASE_COUNT = 16
-NEVER_MUTATED = {b"CLIENT", b"COMMAND", b"CONFIG", b"DEBUG", b"INFO"}  # kills, mutes, stops, tells chance
+# What chance would make of these kills, mutes, stops, or differs by nature.
+NEVER_MUTATED = {b"CLIENT", b"CLUSTER", b"COMMAND", b"CONFIG", b"DEBUG", b"INFO"}
+SERVER_SHARE = 8  # these commands are slower, and there is less to find: one for so many others
 FAMILIES = {"strings": family_strings.FAMILY, "keys": family_keys.FAMILY,
             "server": family_server.FAMILY}
 
@@ -200,9 +203,12 @@ class Run:
     def round(self, pair, vocabulary, functions, weights, protocol, size):
         pair.clear(protocol)
         history = []
+        batch = vocabulary.choice(BATCH_COMMANDS)
+        if batch < 30:
+            size = min(size, BATCH_SMALL_ROUND)
         while len(history) < size:
             commands = []
-            while len(commands) < BATCH_COMMANDS:
+            while len(commands) < batch:
                 commands += self.draw(vocabulary, functions, weights)
             difference = first_difference(commands, *pair.batch(commands))
             if difference:
@@ -282,8 +288,9 @@ class Run:
                 commands += [Command([b"TYPE", key]), Command([b"GET", key]),
                              Command([b"OBJECT", b"ENCODING", key]),
                              Command([b"PEXPIRETIME", key], near_deadline)]
-            # redis-server counts keys whose deadline has passed until somebody asks for them.
-            commands += [Command([b"EXISTS"] + KEYS), Command([b"DBSIZE"])]
+            # redis-server counts keys whose deadline has passed until SCAN comes across them.
+            commands += [Command([b"SCAN", b"0", b"COUNT", b"100000"], scan_shape),
+                         Command([b"DBSIZE"])]
             difference = first_difference(commands, *pair.batch(commands))
             if difference:
                 self.fail(f"  data of database {database} after the round: "
@@ -334,7 +341,8 @@ def cell(run, options, server, redis):
             streams.play(run, server, redis, options.seed, options.count)
         else:
             for protocol in (2, 3):
-                run.family(pair, name, protocol, options.count, others)
+                count = options.count // SERVER_SHARE if name == "server" else options.count
+                run.family(pair, name, protocol, count, others)
             if name == "server":
                 pair.clear(2)
                 pair.batch([Command([b"CONFIG", b"SET"] + family_server.CONFIG_RESTORED)])

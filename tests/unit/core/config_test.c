@@ -256,7 +256,6 @@ static const struct {
      "ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must "
      "be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, "
      "allkeys-lru, allkeys-lfu, allkeys-random, noeviction"},
-    {"slowlog-log-slower-than", "-1", "-1"},
     {"slowlog-log-slower-than", "-2",
      "ERR CONFIG SET failed (possibly related to argument 'slowlog-log-slower-than') - argument "
      "must be between -1 and 9223372036854775807 inclusive"},

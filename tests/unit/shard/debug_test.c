@@ -37,9 +37,9 @@ Test(debug, is_shut_unless_opened)
     for (size_t i = 0; i < ARRAY_COUNT(debug_lines); i++) {
         cr_assert(rig_shows(rig, debug_lines[i], "-ERR DEBUG command not allowed. If the "));
     }
-    snprintf(rig->sessions[0]->address, SESSION_ADDRESS_SIZE, "127.0.0.1:77");
+    session_addresses_set(rig->sessions[0], "127.0.0.1:77", "");
     cr_assert(rig_says(rig, "DEBUG SLEEP 0", "+OK\r\n"));
-    snprintf(rig->sessions[0]->address, SESSION_ADDRESS_SIZE, "[::1]:77");
+    session_addresses_set(rig->sessions[0], "[::1]:77", "");
     cr_assert(rig_says(rig, "DEBUG SLEEP 0", "+OK\r\n"));
     rig_delete(rig);
 }

@@ -51,7 +51,7 @@ struct slice harness_run(struct harness *harness, const struct slice *argv, uint
 /** The same for words with blanks between them; "..." with \n \r \t \\ \" \xHH and '...' quote. */
 const char *harness_line(struct harness *harness, const char *line);
 
-/** Run all effects of `from` on `to`, whose clock is set to from's. */
+/** Run all effects of `from` on `to`, whose clock is from's afterwards. */
 void harness_replay(struct harness *from, struct harness *to);
 /** Do both hold the same keys, strings and deadlines? Prints the first difference. */
 bool harness_equal(struct harness *a, struct harness *b);

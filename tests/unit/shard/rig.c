@@ -50,8 +50,9 @@ rig_new(void)
         ASSERT(session != NULL);
         session_create(session, shard, i + 1, shard->now_ms);
         session->fd = 8 + (int)i;
-        snprintf(session->address, sizeof(session->address), "10.0.0.%u:%u", i + 1, 5000 + i);
-        snprintf(session->local_address, sizeof(session->local_address), "10.0.0.9:6379");
+        char address[64];
+        snprintf(address, sizeof(address), "10.0.0.%u:%u", i + 1, 5000 + i);
+        session_addresses_set(session, address, "10.0.0.9:6379");
         rig->sessions[i] = session;
     }
     rig->harness->session = rig->sessions[0];

@@ -1,7 +1,7 @@
 /*
  * shards.h: several shards in one thread without mail, for tests of commands that span shards or
- * databases: a command line in, RESP bytes out. The client sits on shard 0; each shard owns every n-th
- * run of slots.
+ * databases: a command line in, RESP bytes out. The client sits on shard 0; each shard owns every
+ * n-th run of slots.
  */
 #pragma once
 
@@ -21,8 +21,11 @@ struct shards {
     struct command_table *table;
     struct effects journal; /* of all shards, in the order in which things happened */
     struct session session;
-    uint32_t turn_count;    /* parts that ran for the last command */
-    char *text;             /* the last reply, NUL-terminated */
+    uint32_t turn_count; /* parts that ran for the last command */
+    /** Recount the keyspaces after each command that writes; tests with thousands of keys do not.
+     */
+    bool is_checked;
+    char *text; /* the last reply, NUL-terminated */
     size_t text_size;
 };
 

@@ -668,3 +668,95 @@ Test(string, hits_and_misses)
     cr_expect_eq(counters->miss_count, 3);
     harness_delete(harness);
 }
+
+/* ---- random commands ---- */
+
+/** What stands for %s is a key, for %v a value, for %t a time in ms, for %n a number. */
+static const char *const templates[] = {
+    "SET %s %v",
+    "SET %s %v PX %t",
+    "SET %s %v KEEPTTL",
+    "SET %s %v NX GET PX %t",
+    "SET %s %v XX EX 1",
+    "SET %s %v IFEQ %v",
+    "SETNX %s %v",
+    "PSETEX %s %t %v",
+    "GETSET %s %v",
+    "GETDEL %s",
+    "GETEX %s PX %t",
+    "GETEX %s PERSIST",
+    "GETEX %s EXAT 1",
+    "MSET %s %v %s %v",
+    "MSETNX %s %v %s %v",
+    "MSETEX 2 %s %v %s %v PX %t",
+    "APPEND %s %v",
+    "SETRANGE %s %n %v",
+    "INCR %s",
+    "DECRBY %s %n",
+    "INCRBYFLOAT %s 0.1",
+    "INCRBYFLOAT %s %v",
+    "DELIFEQ %s %v",
+    "GET %s",
+    "MGET %s %s",
+    "SET %s %v PXAT 1000",
+    "SET %s %v GET",
+    "DEL %s",
+};
+
+static void
+random_line(struct random *random, char *out, size_t size)
+{
+    static const char *const values[] = {"1",  "-7",  "2.5", "abc",
+                                         "''", "1e2", "00",  "text-of-some-size"};
+    const char *template = templates[random_below(random, ARRAY_COUNT(templates))];
+    size_t at = 0;
+    for (; *template != '\0'; template ++) {
+        if (*template != '%') {
+            out[at++] = *template;
+            continue;
+        }
+        template ++;
+        if (*template == 's') {
+            at += (size_t)snprintf(out + at, size - at, "k%u", (unsigned)random_below(random, 6));
+        } else if (*template == 'v') {
+            at += (size_t)snprintf(out + at, size - at, "%s",
+                                   values[random_below(random, ARRAY_COUNT(values))]);
+        } else {
+            at += (size_t)snprintf(out + at, size - at, "%u",
+                                   1 + (unsigned)random_below(random, *template == 't' ? 60 : 40));
+        }
+    }
+    out[at] = '\0';
+}
+
+Test(string, replayed_effects_give_the_same_data)
+{
+    const char *wanted = getenv("TESSERA_SEED");
+    uint64_t seed = wanted != NULL ? strtoull(wanted, NULL, 10) : random_system_seed();
+    fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+    struct random random;
+    random_create(&random, seed);
+    for (int round = 0; round < 20; round++) {
+        struct harness *harness = harness_new();
+        struct harness *replica = harness_new();
+        for (int i = 0; i < 300; i++) {
+            char line[256];
+            random_line(&random, line, sizeof(line));
+            harness->session->db = (uint16_t)random_below(&random, 2);
+            harness->is_borrowed = random_below(&random, 2) == 0;
+            harness_line(harness, line);
+            if (random_below(&random, 4) == 0) {
+                harness_advance(harness, (int64_t)random_below(&random, 20));
+            }
+            if (random_below(&random, 30) == 0) {
+                harness_expire(harness);
+            }
+        }
+        harness_expire(harness);
+        harness_replay(harness, replica);
+        harness_expire(replica);
+        cr_assert(harness_equal(harness, replica), "round %d", round);
+        harness_delete(replica);
+        harness_delete(harness);
+    }
+}

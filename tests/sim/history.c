@@ -1,0 +1,574 @@
+/*
+ * history.c: what clients ask for, drawn from the seed before anything runs.
+ * Few keys, so that requests collide; some share a slot, so that one command has several keys of one
+ * shard. Written values are different from each other as far as possible, so that a reply tells which
+ * write it saw. Everything is drawn first: the schedule does not change what is asked, and a fault
+ * that is switched on meets the same requests.
+ */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LARGE_VALUE_SIZE 20000
+
+struct draw {
+    struct sim *sim;
+    struct random *random;
+    struct sim_conn *conn;
+    struct sim_op *op;
+    uint16_t db; /* selected by the requests so far */
+};
+
+static uint32_t
+draw_below(struct draw *draw, uint32_t bound)
+{
+    return (uint32_t)random_below(draw->random, bound);
+}
+
+static bool
+draw_percent(struct draw *draw, uint32_t percent)
+{
+    return draw_below(draw, 100) < percent;
+}
+
+/* ---- arguments ---- */
+
+static struct slice
+op_argument(struct sim_op *op, struct slice bytes)
+{
+    ASSERT(op->argc < SIM_ARGUMENTS_MAX);
+    char *copy = malloc(bytes.size + 1);
+    ASSERT(copy != NULL);
+    if (bytes.size > 0) {
+        memcpy(copy, bytes.data, bytes.size);
+    }
+    copy[bytes.size] = '\0';
+    op->argv[op->argc] = slice_of(copy, bytes.size);
+    return op->argv[op->argc++];
+}
+
+static void
+op_word(struct sim_op *op, const char *word)
+{
+    op_argument(op, slice_of_string(word));
+}
+
+static void
+op_number(struct sim_op *op, int64_t number)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRId64, number);
+    op_word(op, text);
+}
+
+static uint32_t
+draw_key(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    ASSERT(op->key_count < SIM_OP_KEYS_MAX);
+    uint32_t key = draw_below(draw, draw->sim->shape.key_count);
+    op->keys[op->key_count++] = key;
+    op_word(op, draw->sim->keys[key]);
+    return key;
+}
+
+/** For the last key. Now and then a number, so that INCR finds some. */
+static void
+draw_value(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    char text[32];
+    if (draw_percent(draw, 25)) {
+        snprintf(text, sizeof(text), "%u", draw_below(draw, 1000));
+    } else {
+        snprintf(text, sizeof(text), "v%u.%u.%u", draw->conn->index, op->index, op->argc);
+    }
+    size_t size = strlen(text);
+    if (draw->sim->shape.has_large_values && draw_percent(draw, 30)) {
+        size_t large = draw_percent(draw, 25) ? LARGE_VALUE_SIZE : 45 + draw_below(draw, 200);
+        char *bytes = malloc(large);
+        ASSERT(bytes != NULL);
+        memset(bytes, '.', large);
+        memcpy(bytes, text, size);
+        op->values[MAX(op->key_count, 1u) - 1] = op_argument(op, slice_of(bytes, large));
+        free(bytes);
+        return;
+    }
+    op->values[MAX(op->key_count, 1u) - 1] = op_argument(op, slice_of(text, size));
+}
+
+static int64_t
+draw_lifetime(struct draw *draw)
+{
+    draw->op->number = 1 + (int64_t)draw_below(draw, draw_percent(draw, 50) ? 30 : 1000);
+    return draw->op->number;
+}
+
+/* ---- requests ---- */
+
+static void
+draw_set(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    static const char *const words[] = {[SIM_SET_NX] = "NX",
+                                        [SIM_SET_XX] = "XX",
+                                        [SIM_SET_GET] = "GET",
+                                        [SIM_SET_PX] = "PX",
+                                        [SIM_SET_KEEPTTL] = "KEEPTTL"};
+    op_word(op, "SET");
+    draw_key(draw);
+    draw_value(draw);
+    op->option = draw_percent(draw, 40) ? SIM_SET_PLAIN : draw_below(draw, 6);
+    if (op->option == SIM_SET_PX && !draw->sim->shape.has_deadlines) {
+        op->option = SIM_SET_GET;
+    }
+    if (op->option != SIM_SET_PLAIN) {
+        op_word(op, words[op->option]);
+    }
+    if (op->option == SIM_SET_PX) {
+        op_number(op, draw_lifetime(draw));
+    }
+}
+
+static void
+draw_deadline(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    switch (draw_below(draw, 4)) {
+    case 0:
+        op->verb = VERB_PEXPIRE;
+        op_word(op, "PEXPIRE");
+        draw_key(draw);
+        op_number(op, draw_lifetime(draw));
+        return;
+    case 1:
+        op->verb = VERB_PTTL;
+        op_word(op, "PTTL");
+        draw_key(draw);
+        return;
+    case 2:
+        op->verb = VERB_PERSIST;
+        op_word(op, "PERSIST");
+        draw_key(draw);
+        return;
+    default:
+        op->verb = VERB_GETEX;
+        op_word(op, "GETEX");
+        draw_key(draw);
+        if (draw_percent(draw, 30)) {
+            op_word(op, "PERSIST");
+        } else {
+            op_word(op, "PX");
+            op_number(op, draw_lifetime(draw));
+        }
+        return;
+    }
+}
+
+static void
+draw_plain(struct draw *draw, enum sim_verb verb, const char *word)
+{
+    draw->op->verb = verb;
+    op_word(draw->op, word);
+    draw_key(draw);
+}
+
+static void
+draw_move(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    draw_plain(draw, VERB_MOVE, "MOVE");
+    op->other_db = (uint16_t)(1 - draw->db);
+    op_number(op, op->other_db);
+    op->keys[op->key_count++] = op->keys[0];
+}
+
+static void
+draw_single(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    bool has_deadlines = draw->sim->shape.has_deadlines;
+    uint32_t drawn = draw_below(draw, has_deadlines ? 24 : 19);
+    if (drawn < 4) {
+        draw_plain(draw, VERB_GET, "GET");
+    } else if (drawn < 8) {
+        op->verb = VERB_SET;
+        draw_set(draw);
+    } else if (drawn < 10) {
+        draw_plain(draw, VERB_APPEND, "APPEND");
+        draw_value(draw);
+    } else if (drawn < 13) {
+        draw_plain(draw, VERB_INCRBY, "INCRBY");
+        op->number = 1 + draw_below(draw, 5);
+        op_number(op, op->number);
+    } else if (drawn == 13) {
+        draw_plain(draw, VERB_GETSET, "GETSET");
+        draw_value(draw);
+    } else if (drawn == 14) {
+        draw_plain(draw, VERB_GETDEL, "GETDEL");
+    } else if (drawn == 15) {
+        draw_plain(draw, VERB_STRLEN, "STRLEN");
+    } else if (drawn == 16) {
+        draw_plain(draw, VERB_TYPE, "TYPE");
+    } else if (drawn == 17) {
+        draw_plain(draw, VERB_SETRANGE, "SETRANGE");
+        op->number = draw_below(draw, 60);
+        op_number(op, op->number);
+        draw_value(draw);
+    } else if (drawn == 18) {
+        draw_plain(draw, VERB_DEL, "DEL");
+    } else if (drawn == 19 && draw->sim->shape.has_databases) {
+        draw_move(draw);
+    } else {
+        draw_deadline(draw);
+    }
+}
+
+static void
+draw_copy(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    draw_plain(draw, VERB_COPY, "COPY");
+    uint32_t key = draw_key(draw);
+    op->other_db = draw->db;
+    if (key == op->keys[0] || (draw->sim->shape.has_databases && draw_percent(draw, 40))) {
+        op->other_db = (uint16_t)(1 - draw->db);
+        op_word(op, "DB");
+        op_number(op, op->other_db);
+    }
+    if (draw_percent(draw, 50)) {
+        op->option = 1;
+        op_word(op, "REPLACE");
+    }
+}
+
+static void
+draw_rename(struct draw *draw)
+{
+    if (draw_percent(draw, 70)) {
+        draw_plain(draw, VERB_RENAME, "RENAME");
+    } else {
+        draw_plain(draw, VERB_RENAMENX, "RENAMENX");
+    }
+    draw_key(draw);
+}
+
+static void
+draw_multi(struct draw *draw)
+{
+    static const struct {
+        enum sim_verb verb;
+        const char *word;
+    } rows[] = {{VERB_MGET, "MGET"},     {VERB_MGET, "MGET"},     {VERB_MSET, "MSET"},
+                {VERB_MSET, "MSET"},     {VERB_MSETNX, "MSETNX"}, {VERB_DEL, "DEL"},
+                {VERB_EXISTS, "EXISTS"}, {VERB_EXISTS, "TOUCH"},  {VERB_DEL, "UNLINK"}};
+    uint32_t drawn = draw_below(draw, 14);
+    if (drawn >= 12) {
+        draw_copy(draw);
+        return;
+    }
+    if (drawn >= ARRAY_COUNT(rows)) {
+        draw_rename(draw);
+        return;
+    }
+    struct sim_op *op = draw->op;
+    op->verb = rows[drawn].verb;
+    op_word(op, rows[drawn].word);
+    uint32_t count = 2 + draw_below(draw, draw->sim->shape.key_span_max - 1);
+    for (uint32_t i = 0; i < count; i++) {
+        draw_key(draw);
+        if (op->verb == VERB_MSET || op->verb == VERB_MSETNX) {
+            draw_value(draw);
+        }
+    }
+}
+
+static void
+draw_closed(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    uint32_t drawn = draw_below(draw, draw->sim->shape.has_databases ? 5 : 3);
+    if (drawn == 0) {
+        op->verb = VERB_FLUSHALL;
+        op_word(op, "FLUSHALL");
+    } else if (drawn < 3) {
+        op->verb = VERB_FLUSHDB;
+        op_word(op, "FLUSHDB");
+    } else {
+        op->verb = VERB_SWAPDB;
+        op_word(op, "SWAPDB");
+        op_number(op, drawn == 3 ? 0 : 1);
+        op_number(op, drawn == 3 ? 1 : 0);
+    }
+}
+
+static void
+draw_gather(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    switch (draw_below(draw, 4)) {
+    case 0:
+        op->verb = VERB_KEYS;
+        op_word(op, "KEYS");
+        op_word(op, "*");
+        return;
+    case 1:
+        op->verb = VERB_SCAN;
+        op_word(op, "SCAN");
+        op_number(op, 0);
+        op_word(op, "COUNT");
+        op_number(op, 100000);
+        return;
+    case 2:
+        op->verb = VERB_RANDOMKEY;
+        op_word(op, "RANDOMKEY");
+        return;
+    default:
+        op->verb = VERB_DBSIZE;
+        op_word(op, "DBSIZE");
+        return;
+    }
+}
+
+static void
+draw_local(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
+    uint32_t drawn = draw_below(draw, 4);
+    if (drawn == 0) {
+        op->verb = VERB_PING;
+        op_word(op, "PING");
+    } else if (drawn == 1) {
+        op->verb = VERB_ECHO;
+        op_word(op, "ECHO");
+        draw_value(draw);
+    } else if (drawn == 2 && draw->sim->shape.has_databases) {
+        op->verb = VERB_SELECT;
+        op_word(op, "SELECT");
+        op->other_db = (uint16_t)draw_below(draw, SIM_DATABASES);
+        op_number(op, op->other_db);
+        draw->db = op->other_db;
+    } else {
+        op->verb = VERB_WRONG;
+        op_word(op, "GET");
+        sim_bytes_format(&op->expected,
+                         "-ERR wrong number of arguments for 'get' command\r\n");
+    }
+}
+
+static enum sim_kind
+op_kind(const struct sim *sim, struct sim_op *op)
+{
+    if (op->verb == VERB_WRONG) {
+        return KIND_REJECTED;
+    }
+    switch (op->real->scope) {
+    case SCOPE_LOCAL:
+        return KIND_LOCAL;
+    case SCOPE_CLOSED:
+        return KIND_CLOSED;
+    case SCOPE_ALL:
+    case SCOPE_WALK:
+        return KIND_GATHER;
+    case SCOPE_KEYS:
+        break;
+    }
+    op->owner = sim->key_owners[op->keys[0]];
+    for (uint32_t i = 1; i < op->key_count; i++) {
+        if (sim->key_owners[op->keys[i]] != op->owner) {
+            return KIND_TRANSACTION;
+        }
+    }
+    return KIND_SINGLE;
+}
+
+static void
+draw_op(struct draw *draw)
+{
+    const struct sim_shape *shape = &draw->sim->shape;
+    struct sim_op *op = draw->op;
+    op->db = draw->db;
+    uint32_t total = shape->weight_single + shape->weight_multi + shape->weight_closed +
+                     shape->weight_gather + shape->weight_local;
+    uint32_t drawn = draw_below(draw, total);
+    if (drawn < shape->weight_single) {
+        draw_single(draw);
+    } else if ((drawn -= shape->weight_single) < shape->weight_multi) {
+        draw_multi(draw);
+    } else if ((drawn -= shape->weight_multi) < shape->weight_closed) {
+        draw_closed(draw);
+    } else if ((drawn -= shape->weight_closed) < shape->weight_gather) {
+        draw_gather(draw);
+    } else {
+        draw_local(draw);
+    }
+    op->is_muted = draw_percent(draw, 3);
+    op->real = command_resolve(draw->sim->node->commands, op->argv, op->argc);
+    ASSERT(op->real != NULL);
+    op->kind = op_kind(draw->sim, op);
+    sim_witness_attach(op);
+}
+
+/* ---- shape and keys ---- */
+
+static void
+draw_shape(struct sim *sim, struct random *random)
+{
+    struct draw draw = {.sim = sim, .random = random};
+    struct sim_shape *shape = &sim->shape;
+    shape->shard_count = 2 + draw_below(&draw, SIM_SHARDS_MAX - 1);
+    shape->conn_count = draw_percent(&draw, 10) ? 5 + draw_below(&draw, 4) : 2 + draw_below(&draw, 3);
+    shape->key_count = 2 + draw_below(&draw, 7);
+    shape->op_count_max = 5 + draw_below(&draw, 36);
+    shape->pipeline_max = 1 + draw_below(&draw, 20);
+    shape->weight_single = 1 + draw_below(&draw, 60);
+    shape->weight_multi = draw_below(&draw, 60);
+    shape->weight_closed = draw_percent(&draw, 50) ? 0 : draw_below(&draw, 15);
+    shape->weight_gather = draw_percent(&draw, 50) ? 0 : draw_below(&draw, 15);
+    shape->weight_local = draw_below(&draw, 5);
+    shape->key_span_max = 2 + draw_below(&draw, 5);
+    shape->has_deadlines = draw_percent(&draw, 50);
+    shape->has_databases = draw_percent(&draw, 40);
+    shape->has_large_values = draw_percent(&draw, 40);
+    shape->has_endings = draw_percent(&draw, 25);
+    shape->has_journal = draw_percent(&draw, 50);
+    shape->has_priorities = draw_percent(&draw, 60);
+    shape->tag_percent = draw_below(&draw, 60);
+    if (sim->options.shard_count != 0) {
+        shape->shard_count = sim->options.shard_count;
+    }
+    if (sim->options.is_flood) {
+        shape->conn_count = 2;
+        shape->op_count_max = 12000;
+        shape->pipeline_max = 12000;
+        shape->weight_single = 1000;
+        shape->weight_multi = 2;
+        shape->weight_closed = 0;
+        shape->has_endings = false;
+        shape->has_large_values = false;
+    }
+}
+
+static void
+draw_keys(struct draw *draw)
+{
+    struct sim *sim = draw->sim;
+    for (uint32_t i = 0; i < sim->shape.key_count; i++) {
+        char *key = sim->keys[i];
+        size_t room = sizeof(sim->keys[i]);
+        if (i > 0 && draw_percent(draw, sim->shape.tag_percent)) {
+            uint32_t like = draw_below(draw, i);
+            const char *tag = sim->keys[like];
+            bool is_tagged = tag[0] == '{';
+            snprintf(key, room, "{%.*s}%u", (int)(is_tagged ? strcspn(tag + 1, "}") : strlen(tag)),
+                     tag + is_tagged, i);
+        } else {
+            snprintf(key, room, "k%u", draw_below(draw, 1000) * SIM_KEYS_MAX + i);
+        }
+        sim->key_slots[i] = key_slot(slice_of_string(key));
+        /* As sim_node_new() lays slots out. */
+        sim->key_owners[i] =
+            (uint16_t)((uint64_t)sim->key_slots[i] * sim->shape.shard_count / SLOT_COUNT);
+    }
+}
+
+void
+sim_history_draw(struct sim *sim, struct random *random)
+{
+    struct draw draw = {.sim = sim, .random = random};
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        struct sim_conn *conn = &sim->conns[i];
+        conn->op_count = 1 + draw_below(&draw, sim->shape.op_count_max);
+        if (sim->options.is_flood) {
+            conn->op_count = sim->shape.op_count_max;
+        }
+        conn->ops = calloc(conn->op_count, sizeof(*conn->ops));
+        ASSERT(conn->ops != NULL);
+        conn->protocol = draw_percent(&draw, 30) ? 3 : 2;
+        conn->waits_for_answers = draw_percent(&draw, 40);
+        draw.conn = conn;
+        draw.db = 0;
+        for (uint32_t j = 0; j < conn->op_count; j++) {
+            draw.op = &conn->ops[j];
+            draw.op->sim = sim;
+            draw.op->conn = conn;
+            draw.op->index = j;
+            draw_op(&draw);
+        }
+        sim->op_count += conn->op_count;
+    }
+}
+
+void
+sim_shape_draw(struct sim *sim, struct random *random)
+{
+    struct draw draw = {.sim = sim, .random = random};
+    draw_shape(sim, random);
+    draw_keys(&draw);
+}
+
+void
+sim_history_destroy(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        struct sim_conn *conn = &sim->conns[i];
+        for (uint32_t j = 0; j < conn->op_count; j++) {
+            for (uint32_t k = 0; k < conn->ops[j].argc; k++) {
+                free((void *)(uintptr_t)conn->ops[j].argv[k].data);
+            }
+            free(conn->ops[j].expected.data);
+        }
+        free(conn->ops);
+    }
+}
+
+/* ---- words ---- */
+
+void
+sim_bytes_append(struct sim_bytes *bytes, const void *data, size_t size)
+{
+    if (bytes->capacity - bytes->size < size + 1) {
+        bytes->capacity = MAX(bytes->capacity * 2, bytes->size + size + 64);
+        bytes->data = realloc(bytes->data, bytes->capacity);
+        ASSERT(bytes->data != NULL);
+    }
+    if (size > 0) {
+        memcpy(bytes->data + bytes->size, data, size);
+    }
+    bytes->size += size;
+    bytes->data[bytes->size] = '\0';
+}
+
+void
+sim_bytes_format(struct sim_bytes *bytes, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (size >= (int)sizeof(text)) {
+        char *long_text = malloc((size_t)size + 1);
+        ASSERT(long_text != NULL);
+        va_start(arguments, format);
+        vsnprintf(long_text, (size_t)size + 1, format, arguments);
+        va_end(arguments);
+        sim_bytes_append(bytes, long_text, (size_t)size);
+        free(long_text);
+        return;
+    }
+    sim_bytes_append(bytes, text, (size_t)size);
+}
+
+void
+sim_op_describe(const struct sim_op *op, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "c%u.%u [db %u]", op->conn->index, op->index, op->db);
+    for (uint32_t i = 0; i < op->argc && used < size; i++) {
+        used += (size_t)snprintf(out + used, size - used, " %.*s",
+                                 (int)MIN(op->argv[i].size, (size_t)24), op->argv[i].data);
+    }
+}

@@ -1,0 +1,252 @@
+/*
+ * replay.c: replaying all effects on an empty server gives the same data.
+ *
+ * Each shard has a journal of its own. Their effects are merged in the order in which the scheduler saw
+ * them, which keeps each shard's order; between shards the order does not matter, since an effect changes
+ * one key. The exceptions are those that change all shards: their effect is told by one of them, and
+ * belongs where the first part of the command ran.
+ *
+ * The replay's clock stands at the start of the history: deadlines are absolute, and what had died by
+ * one has a DEL of its own.
+ */
+#include "sim.h"
+
+#include "shard/router.h"
+#include "shard/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NO_PLACE SIZE_MAX
+
+static struct sim_record *
+log_append(struct sim_log *log)
+{
+    if (log->count == log->capacity) {
+        log->capacity = MAX(log->capacity * 2, (size_t)64);
+        log->records = realloc(log->records, log->capacity * sizeof(*log->records));
+        ASSERT(log->records != NULL);
+    }
+    struct sim_record *record = &log->records[log->count++];
+    *record = (struct sim_record){0};
+    return record;
+}
+
+static void
+record_fill(struct sim_record *record, const struct effect *effect)
+{
+    record->db = effect->db;
+    record->argc = effect->argc;
+    record->argv = calloc(effect->argc, sizeof(*record->argv));
+    ASSERT(record->argv != NULL);
+    for (uint32_t i = 0; i < effect->argc; i++) {
+        char *copy = malloc(effect->argv[i].size + 1);
+        ASSERT(copy != NULL);
+        if (effect->argv[i].size > 0) {
+            memcpy(copy, effect->argv[i].data, effect->argv[i].size);
+        }
+        record->argv[i] = slice_of(copy, effect->argv[i].size);
+    }
+}
+
+static bool
+changes_all_shards(const struct effect *effect)
+{
+    return slice_is_word(effect->argv[0], "flushall") ||
+           slice_is_word(effect->argv[0], "flushdb") || slice_is_word(effect->argv[0], "swapdb");
+}
+
+void
+sim_log_collect(struct sim *sim)
+{
+    if (!sim->shape.has_journal) {
+        return;
+    }
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        struct effects *journal = &sim->journals[i];
+        struct effect_reader reader;
+        struct effect effect;
+        if (journal->count == 0) {
+            continue;
+        }
+        effect_reader_create(&reader, journal);
+        while (effect_read(&reader, &effect)) {
+            struct sim_record *record;
+            if (changes_all_shards(&effect)) {
+                if (sim->log.closed_place == NO_PLACE) {
+                    sim_fail(sim, "effects: a change of all shards while none is under way");
+                    break;
+                }
+                record = &sim->log.records[sim->log.closed_place];
+                sim->log.closed_place = NO_PLACE;
+            } else {
+                record = log_append(&sim->log);
+            }
+            record_fill(record, &effect);
+        }
+        effect_reader_destroy(&reader);
+        effects_clear(journal);
+    }
+}
+
+void
+sim_log_keep_place(struct sim *sim)
+{
+    if (sim->shape.has_journal) {
+        sim->log.closed_place = sim->log.count;
+        log_append(&sim->log);
+    }
+}
+
+void
+sim_log_destroy(struct sim_log *log)
+{
+    for (size_t i = 0; i < log->count; i++) {
+        for (uint32_t j = 0; j < log->records[i].argc; j++) {
+            free((void *)(uintptr_t)log->records[i].argv[j].data);
+        }
+        free(log->records[i].argv);
+    }
+    free(log->records);
+}
+
+/* ---- the empty server ---- */
+
+struct replay {
+    struct sim *sim;
+    struct shard *shard;
+    struct exchange *exchange;
+    struct session session;
+    struct lane lane;
+    struct output output;
+};
+
+static void
+replay_resume(struct lane *lane)
+{
+    (void)lane;
+}
+
+static const struct lane_ops replay_lane_ops = {.resume = replay_resume, .ended = replay_resume};
+
+static void
+replay_receive(void *context, struct mail *mail)
+{
+    struct replay *replay = context;
+    bool is_known = router_receive(replay->shard, mail);
+    ASSERT(is_known);
+}
+
+static void
+replay_one(struct replay *replay, const struct sim_record *record)
+{
+    struct request request = {.argv = record->argv, .argc = record->argc, .db = record->db};
+    router_resolve(replay->shard, &request);
+    request.db = record->db;
+    request.protocol = 2;
+    request.flags = 0;
+    enum router_verdict verdict = router_start(replay->shard, &replay->lane, &request, NULL);
+    ASSERT(verdict == ROUTER_STARTED);
+    router_lane_end(replay->shard, &replay->lane);
+    while (mail_receive_from(replay->exchange, 0, 0, 16, replay_receive, replay) > 0) {
+    }
+    char *bytes = output_flatten(&replay->output);
+    if (replay->output.byte_count == 0 || bytes[0] == '-') {
+        sim_fail(replay->sim, "effects: %.*s %.*s is answered with %.*s",
+                 (int)record->argv[0].size, record->argv[0].data,
+                 record->argc > 1 ? (int)record->argv[1].size : 0,
+                 record->argc > 1 ? record->argv[1].data : "", (int)replay->output.byte_count,
+                 bytes);
+    }
+    heap_free(bytes);
+    output_consume(&replay->output, replay->output.byte_count);
+}
+
+void
+sim_log_check(struct sim *sim)
+{
+    struct shard *shards[1];
+    struct node *node = sim_node_new(1, sim->node->commands);
+    struct replay replay = {.sim = sim, .exchange = exchange_new(1)};
+    sim_shards_create(shards, node, sim->config, replay.exchange, sim->options.seed);
+    replay.shard = shards[0];
+    session_create(&replay.session, replay.shard, 1, SIM_START_MS);
+    output_create(&replay.output);
+    lane_create(&replay.lane, replay.shard, &replay.session, &replay.output, &replay_lane_ops);
+    for (size_t i = 0; i < sim->log.count && !sim->has_failed; i++) {
+        if (sim->log.records[i].argc > 0) {
+            replay_one(&replay, &sim->log.records[i]);
+        }
+    }
+    replay.shard->now_ms = sim->now_ms;
+    shard_expire(replay.shard, UINT32_MAX);
+    sim_data_check(sim, shards, 1, "the effects'");
+    if (sim->has_failed) {
+        return;
+    }
+    output_destroy(&replay.output);
+    session_destroy(&replay.session);
+    if (!sim_shards_destroy(shards, 1)) {
+        sim_fail(sim, "effects: the replay leaves memory behind");
+    }
+    exchange_delete(replay.exchange);
+    free(node);
+}
+
+/* ---- comparing data ---- */
+
+static void
+compare_cell(struct sim *sim, const struct shard *shard, uint32_t db, uint32_t key,
+             const char *whose)
+{
+    struct slice name = slice_of_string(sim->keys[key]);
+    const struct sim_cell *cell = &sim->model.cells[db][key];
+    struct entry *entry = keyspace_find(&shard->keyspace, db, sim->key_slots[key], name,
+                                        keyspace_hash(&shard->keyspace, name));
+    bool lives = sim_cell_lives(cell, sim->now_ms);
+    if (entry == NULL || !lives) {
+        if ((entry != NULL) != lives) {
+            sim_fail(sim, "data: %s [db %u] should %sbe there in %s data", sim->keys[key], db,
+                     lives ? "" : "not ", whose);
+        }
+        return;
+    }
+    struct view view = {0};
+    char digits[24];
+    entry_value(entry, &view.value);
+    struct slice value = view_string(&view, digits);
+    if (!slice_equal(value, slice_of(cell->value, cell->size))) {
+        sim_fail(sim, "data: %s [db %u] is '%.*s' in %s data, not '%.*s'", sim->keys[key], db,
+                 (int)MIN(value.size, (size_t)100), value.data, whose,
+                 (int)MIN(cell->size, (size_t)100), cell->value);
+    }
+    int64_t deadline_ms = entry_deadline_ms(entry);
+    if (deadline_ms == ENTRY_NO_DEADLINE) {
+        deadline_ms = INT64_MAX;
+    }
+    if (deadline_ms != cell->deadline_ms || entry_is_lent(entry)) {
+        sim_fail(sim, "data: %s [db %u] dies at %lld in %s data, not %lld%s", sim->keys[key], db,
+                 (long long)deadline_ms, whose, (long long)cell->deadline_ms,
+                 entry_is_lent(entry) ? "; it is lent" : "");
+    }
+}
+
+void
+sim_data_check(struct sim *sim, struct shard *const *shards, uint32_t shard_count,
+               const char *whose)
+{
+    for (uint32_t db = 0; db < SIM_DATABASES; db++) {
+        uint64_t count = 0;
+        for (uint32_t key = 0; key < sim->shape.key_count; key++) {
+            uint32_t owner = (uint32_t)((uint64_t)sim->key_slots[key] * shard_count / SLOT_COUNT);
+            compare_cell(sim, shards[owner], db, key, whose);
+            count += sim_cell_lives(&sim->model.cells[db][key], sim->now_ms);
+        }
+        for (uint32_t i = 0; i < shard_count; i++) {
+            count -= shards[i]->keyspace.databases[db].key_count;
+        }
+        if (count != 0) {
+            sim_fail(sim, "data: %s database %u has another number of keys", whose, db);
+        }
+    }
+}

@@ -1,0 +1,442 @@
+/*
+ * witness.c: in which order requests run, and that this order explains every reply.
+ *
+ * Each request carries a copy of its command's row whose functions pass through here. So the simulator
+ * sees the very moment at which a handler runs, runs the same command on a sequential model in that
+ * moment, and keeps the model's reply until the real one arrives:
+ *
+ *     invoked ──────── handler runs ──────── reply arrives
+ *                           │                     ▲
+ *                     model runs: expected reply ─┘ compared
+ *
+ * That is a proof of linearizability, history by history: the order of the runs is the sequential
+ * order that has to exist, each request stands in it between its invocation and its reply, and all
+ * replies are those of the model. A search for some order (Wing and Gong, Lowe) was rejected: it is
+ * exponential where requests overlap as much as here, and finds no more. What the order has to obey
+ * beyond that, by the rules within a connection and by what is lent, is checked in the same places.
+ *
+ * Commands that ask all shards are not one moment: each shard's answer is checked for itself. A key that
+ * a transaction of another connection has changed, and that is still on its way home, may be seen as it
+ * was or as it will be; what the connection itself was answered before must be seen.
+ */
+#include "sim.h"
+
+#include "shard/call.h"
+#include "shard/router_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct sim_op *
+op_of_row(const struct command *row)
+{
+    return container_of((struct command *)(uintptr_t)row, struct sim_op, row);
+}
+
+static struct sim_cell *
+op_cell(const struct sim_op *op, uint32_t position)
+{
+    bool is_other = position == 1 && (op->verb == VERB_COPY || op->verb == VERB_MOVE);
+    return &op->sim->model.cells[is_other ? op->other_db : op->db][op->keys[position]];
+}
+
+/** Does the command ask for this key exclusively? */
+static bool
+op_changes(const struct sim_op *op, uint32_t position)
+{
+    return (op->real->flags & CMD_WRITE) != 0 && !(op->verb == VERB_COPY && position == 0);
+}
+
+/* ---- order within a connection ---- */
+
+static bool
+must_precede(const struct sim_op *earlier, const struct sim_op *later)
+{
+    switch (earlier->kind) {
+    case KIND_REJECTED:
+        return false;
+    case KIND_LOCAL:
+        return false;
+    case KIND_CLOSED:
+    case KIND_GATHER:
+    case KIND_TRANSACTION:
+        return later->kind != KIND_LOCAL || earlier->kind != KIND_TRANSACTION;
+    case KIND_SINGLE:
+        return later->kind != KIND_LOCAL &&
+               (later->kind != KIND_SINGLE || earlier->owner == later->owner);
+    }
+    return true;
+}
+
+/** The request begins to run: is everything done that has to be before? */
+static void
+op_begin(struct sim_op *op)
+{
+    struct sim_conn *conn = op->conn;
+    struct sim *sim = op->sim;
+    char text[2][200];
+    op->is_begun = true;
+    while (conn->executed_prefix < conn->op_count && conn->ops[conn->executed_prefix].is_executed) {
+        conn->executed_prefix++;
+    }
+    for (uint32_t i = conn->executed_prefix; i < op->index; i++) {
+        const struct sim_op *earlier = &conn->ops[i];
+        if (!earlier->is_executed && must_precede(earlier, op)) {
+            sim_op_describe(earlier, text[0], sizeof(text[0]));
+            sim_op_describe(op, text[1], sizeof(text[1]));
+            sim_fail(sim, "order: %s runs before %s", text[1], text[0]);
+            return;
+        }
+    }
+}
+
+static void
+op_executed(struct sim_op *op, const char *where)
+{
+    char text[200];
+    struct sim *sim = op->sim;
+    if (op->is_executed) {
+        sim_op_describe(op, text, sizeof(text));
+        sim_fail(sim, "%s has run twice", text);
+    }
+    op->is_executed = true;
+    if (sim->options.is_verbose) {
+        sim_op_describe(op, text, sizeof(text));
+        sim_say(sim, "    %s %s => %.60s", where, text,
+                op->expected.size > 0 ? op->expected.data : "");
+    }
+}
+
+/* ---- what runs ---- */
+
+static void
+check_lent(struct sim_op *op)
+{
+    char text[2][200];
+    for (uint32_t i = 0; i < op->key_count; i++) {
+        const struct sim_cell *cell = op_cell(op, i);
+        if (cell->pending != NULL && cell->pending != op) {
+            sim_op_describe(op, text[0], sizeof(text[0]));
+            sim_op_describe(cell->pending, text[1], sizeof(text[1]));
+            sim_fail(op->sim, "lent: %s touches %s before %s is home", text[0],
+                     op->sim->keys[op->keys[i]], text[1]);
+            return;
+        }
+    }
+}
+
+static void
+run_on_model(struct sim_op *op, struct call *call)
+{
+    struct sim *sim = op->sim;
+    op_begin(op);
+    check_lent(op);
+    if (call->now_ms != sim->now_ms) {
+        sim_fail(sim, "a command runs with another time than the node's");
+    }
+    for (uint32_t i = 0; op->kind == KIND_TRANSACTION && i < op->key_count; i++) {
+        struct sim_cell *cell = op_cell(op, i);
+        if (op_changes(op, i) && cell->pending == NULL) {
+            cell->pending = op;
+            cell->existed = cell->exists;
+        }
+    }
+    sim_model_run(&sim->model, op, op->conn->protocol, sim->now_ms, &op->expected);
+}
+
+static void
+witness_run(struct call *call)
+{
+    struct sim_op *op = op_of_row(call->command);
+    call->command = op->real;
+    if (op->kind == KIND_CLOSED || op->kind == KIND_GATHER) {
+        if (op->kind == KIND_CLOSED) {
+            op->sim->closed = NULL;
+            sim_model_run(&op->sim->model, op, op->conn->protocol, op->sim->now_ms, &op->expected);
+        }
+    } else {
+        run_on_model(op, call);
+    }
+    char where[24];
+    snprintf(where, sizeof(where), "runs at %u:", call->shard->index);
+    op_executed(op, where);
+    op->real->run(call);
+}
+
+static bool
+witness_check(struct call *call)
+{
+    struct sim_op *op = op_of_row(call->command);
+    call->command = op->real;
+    return op->real->check(call);
+}
+
+/* ---- parts ---- */
+
+/** All shards are closed: from now on everybody sees what comes after it. */
+static void
+closed_begins(struct sim_op *op)
+{
+    struct sim *sim = op->sim;
+    bool existed[SIM_DATABASES][SIM_KEYS_MAX];
+    for (uint32_t db = 0; db < SIM_DATABASES; db++) {
+        for (uint32_t key = 0; key < sim->shape.key_count; key++) {
+            const struct sim_cell *cell = &sim->model.cells[db][key];
+            existed[db][key] = cell->exists;
+            if (cell->pending != NULL) {
+                sim_fail(sim, "lent: the shards are closed and %s is not home", sim->keys[key]);
+            }
+        }
+    }
+    if (sim->closed != NULL) {
+        sim_fail(sim, "two commands have closed all shards");
+    }
+    sim->closed = op;
+    sim_log_collect(sim);
+    sim_log_keep_place(sim);
+    if (op->verb == VERB_SWAPDB) {
+        sim_model_swap(&sim->model);
+    } else if (op->verb == VERB_FLUSHDB) {
+        sim_model_flush(&sim->model, op->db);
+    } else {
+        sim_model_flush(&sim->model, 0);
+        sim_model_flush(&sim->model, 1);
+    }
+    for (uint32_t db = 0; db < SIM_DATABASES; db++) {
+        for (uint32_t key = 0; key < sim->shape.key_count; key++) {
+            struct sim_cell *cell = &sim->model.cells[db][key];
+            cell->pending = op;
+            cell->existed = existed[db][key];
+        }
+    }
+}
+
+static void
+closed_part(struct sim_op *op, const struct part *part)
+{
+    struct sim *sim = op->sim;
+    if (!op->is_begun) {
+        op_begin(op);
+        closed_begins(op);
+    }
+    for (uint32_t db = 0; db < SIM_DATABASES; db++) {
+        for (uint32_t key = 0; key < sim->shape.key_count; key++) {
+            if (sim->key_owners[key] == part->shard->index) {
+                sim->model.cells[db][key].pending = NULL;
+            }
+        }
+    }
+}
+
+/** What this shard may answer now about keys that are its own. */
+static void
+gather_part_of(struct sim_op *op, const struct part *part)
+{
+    struct sim *sim = op->sim;
+    if (!op->is_begun) {
+        op_begin(op);
+    }
+    if (op->verb == VERB_SCAN) {
+        uint32_t slot = part->data == NULL ? 0 : (uint32_t)(part->cursor >> TABLE_POSITION_BITS);
+        if (sim->node->slot_owner[slot] != part->shard->index) {
+            return;
+        }
+    }
+    for (uint32_t key = 0; key < sim->shape.key_count; key++) {
+        uint32_t bit = UINT32_C(1) << key;
+        if (sim->key_owners[key] != part->shard->index || (op->keys_seen & bit) != 0) {
+            continue;
+        }
+        op->keys_seen |= bit;
+        const struct sim_cell *cell = &sim->model.cells[op->db][key];
+        bool is_there = sim_cell_lives(cell, sim->now_ms);
+        if (cell->pending != NULL && cell->pending->conn != op->conn) {
+            bool is_possible = cell->exists || cell->existed;
+            op->keys_possible |= is_possible ? bit : 0;
+            op->count_max += is_possible;
+            continue;
+        }
+        op->keys_certain |= is_there ? bit : 0;
+        op->keys_possible |= is_there ? bit : 0;
+        op->count_min += is_there;
+        op->count_max += cell->exists;
+    }
+}
+
+static void
+witness_part(struct part *part)
+{
+    struct sim_op *op = op_of_row(part->command);
+    op->part_count++;
+    if (op->kind == KIND_CLOSED) {
+        closed_part(op, part);
+    } else {
+        gather_part_of(op, part);
+    }
+    op->real->part(part);
+}
+
+void
+sim_witness_attach(struct sim_op *op)
+{
+    op->row = *op->real;
+    op->row.run = witness_run;
+    if (op->real->part != NULL) {
+        op->row.part = witness_part;
+    }
+    if (op->real->check != NULL) {
+        op->row.check = witness_check;
+    }
+}
+
+void
+sim_witness_rejected(struct sim_op *op)
+{
+    op->is_begun = true;
+    op_executed(op, "refused:");
+}
+
+void
+sim_witness_returned(struct sim *sim, uint32_t shard_index, const struct loan *loan)
+{
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        const struct view *view = &loan->views[i];
+        if ((view->flags & VIEW_EXCLUSIVE) == 0) {
+            continue;
+        }
+        for (uint32_t key = 0; key < sim->shape.key_count; key++) {
+            if (slice_equal(slice_of_string(sim->keys[key]), view->key)) {
+                ASSERT(sim->key_owners[key] == shard_index);
+                sim->model.cells[view->db][key].pending = NULL;
+            }
+        }
+    }
+}
+
+/* ---- answers ---- */
+
+/** Bytes of the reply at the start of `text`; 0: not all there. */
+static size_t
+reply_size(const char *text, size_t size)
+{
+    const char *end = memchr(text, '\n', size);
+    if (end == NULL) {
+        return 0;
+    }
+    size_t head = (size_t)(end - text) + 1;
+    long number = strtol(text + 1, NULL, 10);
+    if (text[0] == '$' && number >= 0) {
+        head += (size_t)number + 2;
+    } else if (text[0] == '*') {
+        for (long i = 0; i < number; i++) {
+            size_t element = head < size ? reply_size(text + head, size - head) : 0;
+            if (element == 0) {
+                return 0;
+            }
+            head += element;
+        }
+    }
+    return head <= size ? head : 0;
+}
+
+/** The bits of the keys in a run of bulk strings. False: something else is among them. */
+static bool
+reply_keys(const struct sim *sim, const char *text, const char *end, uint32_t *bits)
+{
+    *bits = 0;
+    while (text < end) {
+        char *bytes;
+        unsigned long size = strtoul(text + 1, &bytes, 10);
+        bytes += 2;
+        uint32_t key = 0;
+        while (key < sim->shape.key_count &&
+               !slice_equal(slice_of_string(sim->keys[key]), slice_of(bytes, size))) {
+            key++;
+        }
+        if (text[0] != '$' || key == sim->shape.key_count || (*bits & UINT32_C(1) << key) != 0) {
+            return false;
+        }
+        *bits |= UINT32_C(1) << key;
+        text = bytes + size + 2;
+    }
+    return true;
+}
+
+static bool
+gather_answer_is_right(const struct sim_op *op, const char *text, size_t size)
+{
+    const char *end = text + size;
+    uint32_t bits = 0;
+    if (op->verb == VERB_DBSIZE) {
+        long count = strtol(text + 1, NULL, 10);
+        return text[0] == ':' && count >= (long)op->count_min && count <= (long)op->count_max;
+    }
+    if (op->verb == VERB_RANDOMKEY) {
+        if (text[0] == '_' || text[1] == '-') {
+            return op->keys_certain == 0;
+        }
+        return reply_keys(op->sim, text, end, &bits) && (bits & ~op->keys_possible) == 0;
+    }
+    if (op->verb == VERB_SCAN) {
+        static const char head[] = "*2\r\n$1\r\n0\r\n";
+        if (size < sizeof(head) || memcmp(text, head, sizeof(head) - 1) != 0) {
+            return false;
+        }
+        text += sizeof(head) - 1;
+    }
+    const char *first = memchr(text, '\n', (size_t)(end - text));
+    return text[0] == '*' && reply_keys(op->sim, first + 1, end, &bits) &&
+           (bits & ~op->keys_possible) == 0 && (op->keys_certain & ~bits) == 0;
+}
+
+static void
+check_answer(struct sim_op *op, const char *text, size_t size)
+{
+    char line[200];
+    bool is_right = op->is_executed;
+    if (is_right && op->kind == KIND_GATHER) {
+        is_right = gather_answer_is_right(op, text, size);
+    } else if (is_right) {
+        is_right = op->expected.size == size && memcmp(op->expected.data, text, size) == 0;
+    }
+    op->is_answered = true;
+    if (!is_right) {
+        sim_op_describe(op, line, sizeof(line));
+        sim_fail(op->sim,
+                 "answer: %s\n    got      %.*s\n    expected %.300s (keys %x of %x, count %u..%u)%s",
+                 line, (int)MIN(size, (size_t)300), text,
+                 op->expected.size > 0 ? op->expected.data : "", op->keys_certain,
+                 op->keys_possible, op->count_min, op->count_max,
+                 op->is_executed ? "" : "; it has not run");
+    }
+}
+
+void
+sim_witness_answers(struct sim_conn *conn)
+{
+    if (!output_is_empty(&conn->output)) {
+        char *bytes = output_flatten(&conn->output);
+        sim_bytes_append(&conn->text, bytes, conn->output.byte_count);
+        heap_free(bytes);
+        output_consume(&conn->output, conn->output.byte_count);
+    }
+    struct sim *sim = conn->sim;
+    for (;;) {
+        while (conn->answered_count < conn->started_count &&
+               conn->ops[conn->answered_count].is_muted) {
+            conn->ops[conn->answered_count++].is_answered = true;
+        }
+        const char *text = conn->text.data + conn->text_offset;
+        size_t left = conn->text.size - conn->text_offset;
+        size_t size = left == 0 ? 0 : reply_size(text, left);
+        if (size == 0 || sim->has_failed) {
+            break;
+        }
+        if (conn->answered_count == conn->started_count) {
+            sim_fail(sim, "answer: c%u gets more than it asked for", conn->index);
+            return;
+        }
+        check_answer(&conn->ops[conn->answered_count++], text, size);
+        conn->text_offset += size;
+    }
+}
