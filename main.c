@@ -8,6 +8,7 @@
 #include "core/process.h"
 #include "core/random.h"
 #include "core/topology.h"
+#include "net/endpoints.h"
 #include "shard/command.h"
 #include "shard/router.h"
 #include "shard/version.h"
@@ -21,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -39,14 +39,15 @@ struct server {
     struct worker *workers;
     pthread_t *threads;
     pthread_barrier_t created;  /* all workers have their rings and shards */
-    pthread_barrier_t running;  /* all have their listeners: ready to accept */
+    pthread_barrier_t listening; /* all have their listeners */
+    pthread_barrier_t running;  /* ready to accept: from now on the cores are on their own */
     pthread_barrier_t stopping; /* all have taken the same step of the end */
     _Atomic uint32_t settled[3]; /* work of this round, of the last, and of the next, in turn */
     _Atomic int create_error;
     _Atomic bool is_stopping;
-    int *listener_fds;          /* [core][address] */
-    uint32_t listener_fd_count; /* for each core */
+    struct endpoints endpoints; /* changed while all shards are closed only */
     int unix_fd;
+    struct process_title title; /* likewise */
     struct ring_op signal_op;
     struct signalfd_siginfo signal_info;
     int signal_fd;
@@ -106,59 +107,32 @@ log_level_of(const struct config *config)
     return levels[config->loglevel];
 }
 
-static int
-server_config_apply(void *context, const struct config *old, const struct config *now,
-                    char *error, size_t error_size)
+/** Descriptors that are not clients'. */
+static uint64_t
+descriptors_reserved(const struct server *server)
 {
-    struct server *server = context;
-    static const char *const fixed_while_running[] = {"bind", "port"};
-    for (uint32_t i = 0; i < ARRAY_COUNT(fixed_while_running); i++) {
-        if (config_differs(old, now, fixed_while_running[i])) {
-            config_set_error(error, error_size, slice_of_string(fixed_while_running[i]),
-                             "Tessera cannot change it while it runs yet: restart with the new "
-                             "value");
-            return -ENOTSUP;
-        }
-    }
-    log_level_set(server->node.log, log_level_of(now));
-    crash_report_set(now->crash_log_enabled);
-    if (config_differs(old, now, "dir") && chdir(now->dir) < 0) {
-        config_set_error(error, error_size, SLICE("dir"), strerror(errno));
-        return -errno;
-    }
-    return 0;
+    return DESCRIPTORS_RESERVED + (uint64_t)server->node.shard_count * DESCRIPTORS_FOR_EACH_CORE;
 }
 
 static void
 raise_descriptor_limit(const struct server *server, struct config *config)
 {
-    uint64_t reserved =
-        DESCRIPTORS_RESERVED + (uint64_t)server->node.shard_count * DESCRIPTORS_FOR_EACH_CORE;
+    uint64_t reserved = descriptors_reserved(server);
     uint64_t wanted = (uint64_t)config->maxclients + reserved;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted) {
+    uint64_t possible;
+    if (process_descriptor_limit_raise(wanted, &possible) >= wanted) {
         return;
     }
-    uint64_t before = limit.rlim_cur;
-    limit.rlim_cur = wanted;
-    limit.rlim_max = MAX(limit.rlim_max, wanted);
-    if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        return;
-    }
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
-        limit.rlim_cur = before;
-    }
-    if (limit.rlim_cur <= reserved) {
+    uint64_t limit = process_descriptor_limit_raise(possible, &possible);
+    if (limit <= reserved) {
         log_write(server->node.log, LOG_WARNING_LEVEL,
                   "The limit of open files (%llu) leaves no room for clients: raise it with "
                   "'ulimit -n'.",
-                  (unsigned long long)limit.rlim_cur);
+                  (unsigned long long)limit);
         exit(1);
     }
-    if (limit.rlim_cur < wanted) {
-        config->maxclients = (int64_t)(limit.rlim_cur - reserved);
+    if (limit < wanted) {
+        config->maxclients = (int64_t)(limit - reserved);
         log_write(server->node.log, LOG_WARNING_LEVEL,
                   "maxclients has been reduced to %lld to compensate for low ulimit.",
                   (long long)config->maxclients);
@@ -167,66 +141,165 @@ raise_descriptor_limit(const struct server *server, struct config *config)
 
 /* ---- listening ---- */
 
-/** Bind one address for all cores. A '-' in front: it may be missing on this machine. */
 static int
-listen_address(struct server *server, const char *address, int *port, uint32_t *count)
+server_endpoints_open(struct server *server, const struct config *config, struct endpoints *next)
 {
-    bool is_optional = address[0] == '-';
-    address += is_optional;
-    int rc = listener_probe_tcp(address, *port);
-    for (uint32_t core = 0; rc >= 0 && core < server->node.shard_count; core++) {
-        rc = listener_bind_tcp(address, port, (int)server->config->tcp_backlog);
-        if (rc >= 0) {
-            server->listener_fds[core * WORKER_LISTENERS_MAX + *count] = rc;
-        }
-    }
-    if (rc >= 0) {
-        ++*count;
-        return 0;
-    }
-    if (is_optional && (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT || rc == -EPROTONOSUPPORT)) {
-        return 0;
-    }
-    log_write(server->node.log, LOG_WARNING_LEVEL,
-              "Warning: Could not create server TCP listening socket %s:%d: bind: %s", address,
-              *port, strerror(-rc));
-    return rc;
+    struct endpoints_wish wish = {
+        .addresses = config->bind.items,
+        .address_count = config->bind.count,
+        .port = (int)config->port,
+        .backlog = (int)config->tcp_backlog,
+        .core_count = server->node.shard_count,
+    };
+    return endpoints_open(next, &server->endpoints, &wish, server->node.log);
 }
 
 static int
 server_listen(struct server *server)
 {
     const struct config *config = server->config;
-    uint32_t count = 0;
-    int port = (int)config->port;
+    struct log *log = server->node.log;
     server->unix_fd = -1;
-    size_t size = server->node.shard_count * WORKER_LISTENERS_MAX * sizeof(int);
-    server->listener_fds = heap_alloc(size);
-    bool has_tcp = config->port != 0 || config->unixsocket[0] == '\0';
-    for (uint32_t i = 0; has_tcp && i < config->bind.count; i++) {
-        int rc = listen_address(server, config->bind.items[i], &port, &count);
-        if (rc < 0) {
-            log_write(server->node.log, LOG_WARNING_LEVEL, "Failed listening on port %d (TCP), "
-                      "aborting.", port);
-            return rc;
-        }
+    struct endpoints endpoints;
+    int rc = server_endpoints_open(server, config, &endpoints);
+    if (rc < 0) {
+        log_write(log, LOG_WARNING_LEVEL, "Failed listening on port %d (TCP), aborting.",
+                  (int)config->port);
+        return rc;
     }
-    server->listener_fd_count = count;
-    server->node.tcp_port = count > 0 ? port : 0;
+    server->endpoints = endpoints;
+    server->node.tcp_port = (int32_t)config->port;
     if (config->unixsocket[0] != '\0') {
         server->unix_fd = listener_bind_unix(config->unixsocket, (uint32_t)config->unixsocketperm,
                                              (int)config->tcp_backlog);
         if (server->unix_fd < 0) {
-            log_write(server->node.log, LOG_WARNING_LEVEL, "Failed opening Unix socket: bind: %s",
+            log_write(log, LOG_WARNING_LEVEL, "Failed opening Unix socket: bind: %s",
                       strerror(-server->unix_fd));
             return server->unix_fd;
         }
     }
-    if (count == 0 && server->unix_fd < 0) {
-        log_write(server->node.log, LOG_WARNING_LEVEL,
-                  "Configured to not listen anywhere, exiting.");
+    if (endpoints.count == 0 && server->unix_fd < 0) {
+        log_write(log, LOG_WARNING_LEVEL, "Configured to not listen anywhere, exiting.");
         return -EINVAL;
     }
+    return 0;
+}
+
+/** All cores listen on `next` from now on, and on nothing else. */
+static void
+server_listen_change(struct server *server, struct worker *caller, struct endpoints *next)
+{
+    for (uint32_t core = 0; core < server->node.shard_count; core++) {
+        struct worker_listen *listen =
+            heap_alloc(sizeof(*listen) + next->count * sizeof(listen->places[0]));
+        listen->count = next->count;
+        for (uint32_t i = 0; i < next->count; i++) {
+            listen->places[i] = (struct worker_listen_place){
+                .id = next->items[i].id,
+                .fd = endpoints_take(next, i, core),
+            };
+        }
+        worker_listen_change(caller, core, listen);
+    }
+    endpoints_settle(next, false);
+    server->endpoints = *next;
+}
+
+/* ---- a new configuration ---- */
+
+/** The process list shows what the configuration says. */
+static void
+server_title_set(struct server *server, const struct config *config)
+{
+    if (!config->set_proc_title) {
+        return;
+    }
+    const char *address = config->bind.count > 0 ? config->bind.items[0] : "*";
+    char listen[512];
+    if (config->port != 0) {
+        snprintf(listen, sizeof(listen), "%s:%d", address[0] == '\0' ? "*" : address,
+                 (int)config->port);
+    } else {
+        snprintf(listen, sizeof(listen), "unixsocket:%s", config->unixsocket);
+    }
+    char port[16];
+    char tls_port[16];
+    snprintf(port, sizeof(port), "%d", (int)config->port);
+    snprintf(tls_port, sizeof(tls_port), "%d", (int)config->tls_port);
+    const struct process_title_variable variables[] = {
+        {"title", server->title.program},
+        {"listen-addr", listen},
+        {"server-mode", config->cluster_enabled ? "[cluster]" : ""},
+        {"port", port},
+        {"tls-port", tls_port},
+        {"unixsocket", config->unixsocket},
+        {"config-file", config->file_path == NULL ? "-" : config->file_path},
+    };
+    char text[4096];
+    if (process_title_expand(config->proc_title_template, variables, ARRAY_COUNT(variables), text,
+                             sizeof(text))) {
+        process_title_set(&server->title, text);
+    }
+}
+
+/** Room for so many clients? Else why not, in `error`. */
+static int
+server_clients_allow(const struct server *server, const struct config *config, char *error,
+                     size_t error_size)
+{
+    uint64_t reserved = descriptors_reserved(server);
+    uint64_t wanted = (uint64_t)config->maxclients + reserved;
+    uint64_t possible;
+    if (process_descriptor_limit_raise(wanted, &possible) >= wanted) {
+        return 0;
+    }
+    char why[160];
+    snprintf(why, sizeof(why),
+             "The operating system is not able to handle the specified number of clients, try "
+             "with %lld",
+             (long long)(possible - MIN(reserved, possible)));
+    config_set_error(error, error_size, SLICE("maxclients"), why);
+    return -EMFILE;
+}
+
+/** What can fail of a change comes first, and the new sockets before all: they are closed again. */
+static int
+server_config_apply(void *context, struct worker *caller, const struct config *old,
+                    const struct config *now, char *error, size_t error_size)
+{
+    struct server *server = context;
+    bool has_other_bind = config_differs(old, now, "bind");
+    bool has_other_port = config_differs(old, now, "port");
+    struct endpoints next = server->endpoints;
+    if (has_other_bind || has_other_port) {
+        int rc = server_endpoints_open(server, now, &next);
+        if (rc < 0) {
+            config_set_error(error, error_size, has_other_bind ? SLICE("bind") : SLICE("port"),
+                             has_other_bind
+                                 ? "Failed to bind to specified addresses."
+                                 : "Unable to listen on this port. Check server logs.");
+            return rc;
+        }
+    }
+    int rc = 0;
+    if (now->maxclients > old->maxclients) {
+        rc = server_clients_allow(server, now, error, error_size);
+    }
+    if (rc == 0 && config_differs(old, now, "dir") && chdir(now->dir) < 0) {
+        rc = -errno;
+        config_set_error(error, error_size, SLICE("dir"), strerror(-rc));
+    }
+    if (rc < 0) {
+        endpoints_settle(&next, true);
+        return rc;
+    }
+    if (has_other_bind || has_other_port) {
+        server_listen_change(server, caller, &next);
+        server->node.tcp_port = (int32_t)now->port;
+    }
+    log_level_set(server->node.log, log_level_of(now));
+    crash_report_set(now->crash_log_enabled);
+    server_title_set(server, now);
     return 0;
 }
 
@@ -235,11 +308,12 @@ server_listen(struct server *server)
 static void
 thread_listen(struct server *server, struct worker *worker, uint32_t index)
 {
-    for (uint32_t i = 0; i < server->listener_fd_count; i++) {
-        worker_listen(worker, server->listener_fds[index * WORKER_LISTENERS_MAX + i], false);
+    for (uint32_t i = 0; i < server->endpoints.count; i++) {
+        worker_listen(worker, server->endpoints.items[i].id,
+                      endpoints_take(&server->endpoints, i, index), false);
     }
     if (index == 0 && server->unix_fd >= 0) {
-        worker_listen(worker, server->unix_fd, true);
+        worker_listen(worker, 0, server->unix_fd, true);
     }
     if (index == 0) {
         ring_read(worker->ring, &server->signal_op, server->signal_fd, &server->signal_info,
@@ -299,6 +373,7 @@ thread_main(void *argument)
     pthread_barrier_wait(&server->created);
     if (atomic_load(&server->create_error) == 0) {
         thread_listen(server, worker, index);
+        pthread_barrier_wait(&server->listening);
         pthread_barrier_wait(&server->running);
         worker_run(worker);
         thread_end(server, worker, index);
@@ -319,6 +394,7 @@ server_start_threads(struct server *server)
 {
     uint32_t count = server->node.shard_count;
     pthread_barrier_init(&server->created, NULL, count + 1);
+    pthread_barrier_init(&server->listening, NULL, count + 1);
     pthread_barrier_init(&server->running, NULL, count + 1);
     pthread_barrier_init(&server->stopping, NULL, count);
     server->threads = heap_alloc(count * sizeof(pthread_t));
@@ -379,13 +455,18 @@ block_signals(struct server *server)
     server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/** "" = none. */
+static const char *
+pid_file_path(const struct config *config)
+{
+    bool is_default = config->pidfile[0] == '\0' && config->daemonize;
+    return is_default ? "/var/run/tessera.pid" : config->pidfile;
+}
+
 static void
 write_pid_file(const struct server *server)
 {
-    const char *path = server->config->pidfile;
-    if (path[0] == '\0' && server->config->daemonize) {
-        path = "/var/run/tessera.pid";
-    }
+    const char *path = pid_file_path(server->config);
     if (path[0] == '\0') {
         return;
     }
@@ -436,8 +517,11 @@ server_run(struct server *server)
     }
     log_start(server);
     write_pid_file(server);
-    pthread_barrier_wait(&server->running);
+    pthread_barrier_wait(&server->listening);
+    endpoints_settle(&server->endpoints, false);
+    server_title_set(server, server->config);
     log_ready(server);
+    pthread_barrier_wait(&server->running);
     for (uint32_t i = 0; i < server->node.shard_count; i++) {
         pthread_join(server->threads[i], NULL);
     }
@@ -446,8 +530,8 @@ server_run(struct server *server)
     if (server->config->unixsocket[0] != '\0') {
         (void)unlink(server->config->unixsocket);
     }
-    if (server->config->pidfile[0] != '\0') {
-        (void)unlink(server->config->pidfile);
+    if (pid_file_path(server->config)[0] != '\0') {
+        (void)unlink(pid_file_path(server->config));
     }
     log_write(server->node.log, LOG_WARNING_LEVEL, "Tessera is now ready to exit, bye bye...");
     return 0;
@@ -458,6 +542,7 @@ static void
 server_destroy(struct server *server)
 {
     pthread_barrier_destroy(&server->created);
+    pthread_barrier_destroy(&server->listening);
     pthread_barrier_destroy(&server->running);
     pthread_barrier_destroy(&server->stopping);
     close(server->signal_fd);
@@ -466,7 +551,6 @@ server_destroy(struct server *server)
     exchange_delete(server->exchange);
     config_delete((struct config *)server->config);
     heap_free(server->threads);
-    heap_free(server->listener_fds);
     heap_free(server->node.shards);
     free(server->workers);
     free(server);
@@ -574,6 +658,9 @@ main(int argc, char **argv)
     crash_report_set(config->crash_log_enabled);
     if (config->disable_thp) {
         (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    }
+    if (config->set_proc_title) {
+        process_title_create(&server->title, argc, argv);
     }
     server_create(server, config, log);
     rc = server_run(server);

@@ -267,7 +267,8 @@ config_set_forbidden(const struct config *config, const struct config_row *row,
     return NULL;
 }
 
-/** The name as the table spells it, so that errors do not echo the client's capitals. */
+/** The name as the table spells it, which is how errors about a value name it; those about the pair
+ * itself echo the client's spelling. */
 static struct slice
 config_set_name(const struct config_row *row, struct slice name)
 {
@@ -296,7 +297,7 @@ config_set(struct config *config, const struct config_pair *pairs, uint32_t pair
             }
         }
         if (why != NULL) {
-            config_set_error(error, error_size, name, why);
+            config_set_error(error, error_size, pairs[i].name, why);
             return -EINVAL;
         }
     }

@@ -264,6 +264,10 @@ CONFIG_INT(list_max_listpack_size, "list-max-listpack-size", "list-max-ziplist-s
            "elements of a list's listpack; -1 to -5 = 4, 8, 16, 32, 64 KB instead")
 CONFIG_INT(list_compress_depth, "list-compress-depth", "", 0, INT32_MAX, 0, 0,
            "listpacks at both ends of a list that stay uncompressed; 0 = no compression")
+CONFIG_INT(set_max_listpack_entries, "set-max-listpack-entries", "", 0, INT64_MAX, 128, 0,
+           "members up to which a set that is no set of integers is one listpack")
+CONFIG_MEMORY(set_max_listpack_value, "set-max-listpack-value", "", 0, INT64_MAX, 64, 0,
+              "bytes of a member up to which a set is one listpack")
 CONFIG_INT(set_max_intset_entries, "set-max-intset-entries", "", 0, INT64_MAX, 512, 0,
            "integers up to which a set is one sorted array")
 CONFIG_INT(zset_max_listpack_entries, "zset-max-listpack-entries", "zset-max-ziplist-entries", 0,

@@ -129,7 +129,7 @@ config_check_title(char **text, struct config_reason *reason)
      */
     bool is_empty = true;
     while (is_fine && *rest != '\0') {
-        size_t step = *rest == '{' ? 0 : 1;
+        size_t step = *rest != '{' ? 1 : rest[1] == '{' ? 2 : 0; /* "{{" is a brace */
         is_empty = is_empty && (*rest == ' ' || strncmp(rest, "{title}", 7) == 0);
         for (size_t i = 0; step == 0 && i < ARRAY_COUNT(variables); i++) {
             if (strncmp(rest, variables[i], strlen(variables[i])) == 0) {

@@ -19,6 +19,46 @@ struct process_cpu {
     int64_t system_us;
 };
 void process_cpu(struct process_cpu *cpu);
+/** The same of the calling thread. */
+void process_thread_cpu(struct process_cpu *cpu);
+
+/** Bytes of RAM that hold pages of no file: the heap, and the threads' stacks. */
+uint64_t process_anonymous_size(void);
+
+/** Bytes that the allocator has taken from the system and may use, in RAM or not yet touched. */
+uint64_t process_heap_size(void);
+
+/** What ps shows as the command line: its memory, which holds `text` from now on. */
+struct process_title {
+    char *text;
+    size_t size;
+    /** argv[0] as it was. */
+    char *program;
+};
+
+/** Take the memory of argv and of the environment, which move elsewhere and stay valid for the life
+ * of the process. Once, on the main thread, before there are others; `argv` itself gets the new
+ * places. */
+void process_title_create(struct process_title *title, int argc, char **argv);
+
+/** Show `text`, cut to what there is room for. One thread at a time. */
+void process_title_set(struct process_title *title, const char *text);
+
+/** A variable of a title's template, and what stands in its place. */
+struct process_title_variable {
+    const char *name;
+    const char *value;
+};
+
+/** Put the values in the place of "{name}" and "{" in that of "{{", without blanks at both ends.
+ * The result is NUL-terminated and cut where it is too long. False: a brace has no name that is
+ * known. */
+bool process_title_expand(const char *pattern, const struct process_title_variable *variables,
+                          uint32_t variable_count, char *out, size_t size) MUST_CHECK;
+
+/** Allow so many open descriptors, for all if that is allowed. Returns how many may be open now:
+ * where it is less than `wanted`, nothing was changed, and *possible says what could be had. */
+uint64_t process_descriptor_limit_raise(uint64_t wanted, uint64_t *possible);
 
 /** The process id. */
 int64_t process_id(void);

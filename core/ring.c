@@ -266,7 +266,13 @@ ring_accept(struct ring *ring, struct ring_op *op, int fd)
 void
 ring_receive_start(struct ring *ring, struct ring_receiver *receiver, int fd)
 {
+    int domain = AF_UNSPEC;
+    socklen_t size = sizeof(domain);
+    (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
     ring_op_begin(&receiver->op, RING_OP_RECEIVE, fd, NULL, 0);
+    /* A Unix socket's end that comes together with its last bytes is not told to a multishot receive
+     * (seen on 6.18), which then waits for ever. */
+    receiver->op.is_multishot = domain != AF_UNIX;
     receiver->is_stopping = false;
     receiver->is_starved = false;
     ring->calls->start(ring, &receiver->op);

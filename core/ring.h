@@ -30,7 +30,7 @@ struct ring_op {
     uint8_t kind;
     uint8_t list; /* enum ring_list_id */
     bool is_active;
-    bool is_multishot;
+    bool is_multishot;  /* a receive that may go on by itself */
     bool is_inflight;   /* the kernel knows of it */
     bool is_cancelling;
     int32_t result;

@@ -82,7 +82,7 @@ uring_sqe(struct ring_uring *uring)
 static void
 uring_prepare_receive(struct ring_uring *uring, struct io_uring_sqe *sqe, struct ring_op *op)
 {
-    if (uring->is_multishot_receive) {
+    if (uring->is_multishot_receive && op->is_multishot) {
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
     } else {
         io_uring_prep_recv(sqe, op->fd, NULL, uring->base.pool.buffer_size, 0);

@@ -12,7 +12,8 @@
  * is copied to a new one.
  *
  * A large argument goes into memory of its own, which its owner made for it; only the request's other
- * bytes are assembled.
+ * bytes are assembled. While much of it is missing the receiver is stopped and the kernel writes there
+ * itself.
  *
  * Invariants: input_size is the unparsed bytes of all blocks in the chain. The descriptor is closed when
  * neither receive nor send is under way.
@@ -32,6 +33,12 @@
 #define BLOCK_PARK_SIZE (32u << 10)
 /** What a block can count: a request that has to be assembled is smaller, whatever the limit says. */
 #define INPUT_SIZE_MAX (1u << 31)
+
+/** A receive straight into a large argument's memory. */
+struct conn_direct {
+    struct ring_op op;
+    struct conn *conn;
+};
 
 /* ---- blocks ---- */
 
@@ -119,7 +126,7 @@ drop_input(struct conn *conn)
 static void
 finish_close(struct conn *conn)
 {
-    if (!conn->is_closing || conn->is_receiving || conn->is_sending) {
+    if (!conn->is_closing || conn->is_receiving || conn->is_sending || conn->direct != NULL) {
         return;
     }
     drop_input(conn);
@@ -141,6 +148,9 @@ conn_close(struct conn *conn)
         conn->is_stopping = true;
         ring_receive_stop(conn->ring, &conn->receiver);
     }
+    if (conn->direct != NULL) {
+        ring_cancel(conn->ring, &conn->direct->op);
+    }
     if (conn->is_sending) {
         ring_cancel(conn->ring, &conn->send_op);
     }
@@ -159,17 +169,23 @@ conn_close_after_output(struct conn *conn)
 /* ---- receiving ---- */
 
 static void
+large_taken(struct conn *conn, uint64_t size)
+{
+    conn->large_arrived += size;
+    if (conn->large_arrived == conn->large_size) {
+        resp_large_done(&conn->parser);
+        conn->large_memory = NULL;
+    }
+}
+
+static void
 take_large(struct conn *conn, struct ring_buffer *buffer)
 {
     uint64_t missing = conn->large_size - conn->large_arrived;
     uint32_t taken = (uint32_t)MIN(missing, buffer->size);
     memcpy(conn->large_memory + conn->large_arrived, buffer->data, taken);
-    conn->large_arrived += taken;
     conn->input_size -= taken;
-    if (conn->large_arrived == conn->large_size) {
-        resp_large_done(&conn->parser);
-        conn->large_memory = NULL;
-    }
+    large_taken(conn, taken);
     buffer->size -= taken;
     memmove(buffer->data, buffer->data + taken, buffer->size);
 }
@@ -220,20 +236,64 @@ conn_received(struct ring_receiver *receiver, struct ring_buffer *buffer, int32_
     conn->ops->readable(conn);
 }
 
+static void
+conn_direct_received(struct ring_op *op, int32_t result)
+{
+    struct conn_direct *direct = container_of(op, struct conn_direct, op);
+    struct conn *conn = direct->conn;
+    conn->direct = NULL;
+    heap_free(direct);
+    if (conn->is_closing) {
+        finish_close(conn);
+        return;
+    }
+    if (result > 0) {
+        conn->received_size += (uint32_t)result;
+        large_taken(conn, (uint32_t)result);
+    } else if (result != -EAGAIN && result != -EINTR) {
+        conn->is_ended = true;
+        conn->is_failed |= result < 0;
+    }
+    conn_balance(conn);
+    conn->ops->readable(conn);
+}
+
+/** Is so much missing of a large argument that the ring's buffers are a detour? */
+static inline bool
+wants_direct(const struct conn *conn)
+{
+    return conn->large_memory != NULL &&
+           conn->large_size - conn->large_arrived >= CONN_DIRECT_SIZE_MIN;
+}
+
+static void
+receive_direct(struct conn *conn)
+{
+    struct conn_direct *direct = heap_alloc(sizeof(*direct));
+    *direct = (struct conn_direct){.op = {.done = conn_direct_received}, .conn = conn};
+    conn->direct = direct;
+    ring_receive_into(conn->ring, &direct->op, conn->fd, conn->large_memory + conn->large_arrived,
+                      conn->large_size - conn->large_arrived);
+}
+
 void
 conn_balance(struct conn *conn)
 {
-    if (conn->is_closing || conn->is_ended || conn->is_closing_after_output) {
+    if (conn->is_closing || conn->is_ended || conn->is_closing_after_output ||
+        conn->direct != NULL) {
         return;
     }
     bool is_blocked = conn->output.byte_count > CONN_OUTPUT_SIZE_MAX;
     conn->is_output_high = is_blocked;
     bool is_full = conn->input != NULL && conn->input->next != NULL &&
                    conn->input_size > CONN_INPUT_SIZE_MAX;
-    if (is_blocked || is_full) {
+    bool is_direct = wants_direct(conn);
+    if (is_blocked || is_full || is_direct) {
         if (conn->is_receiving && !conn->is_stopping) {
             conn->is_stopping = true;
             ring_receive_stop(conn->ring, &conn->receiver);
+        } else if (is_direct && !conn->is_receiving) {
+            receive_direct(conn);
         }
     } else if (!conn->is_receiving) {
         conn->is_receiving = true;
@@ -462,6 +522,7 @@ conn_sent(struct ring_op *op, int32_t result)
     }
     if (result > 0) {
         conn->sent_size += (uint32_t)result;
+        conn->send_count++;
         output_consume(&conn->output, (uint64_t)result);
     }
     if (!output_is_empty(&conn->output)) {

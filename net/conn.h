@@ -11,6 +11,7 @@
 #include "net/resp.h"
 
 struct conn;
+struct conn_direct;
 
 struct conn_ops {
     /** Bytes have come, or the peer has ended its side: requests may be had by conn_parse(). */
@@ -31,6 +32,8 @@ struct conn_ops {
 #define CONN_INPUT_SIZE_MAX (256u << 10)
 /** ... or so much of its output to be sent. */
 #define CONN_OUTPUT_SIZE_MAX (4u << 20)
+/** Of a large argument that misses more than this, the rest is received straight into its memory. */
+#define CONN_DIRECT_SIZE_MIN (64u << 10)
 
 #define CONN_VECTOR_MAX 64
 
@@ -59,6 +62,7 @@ struct conn {
     char *large_memory;              /* a large argument being received, or NULL */
     uint64_t large_size;
     uint64_t large_arrived;
+    struct conn_direct *direct;      /* a receive straight into large_memory is under way, or NULL */
     /* ---- output ---- */
     struct output output;
     struct ring_op send_op;
@@ -75,6 +79,7 @@ struct conn {
     bool is_closing;
     bool is_closing_after_output;
     bool is_output_high;
+    uint32_t send_count;             /* sends that moved bytes, since the owner last took them off */
     /* ---- counted ---- */
     uint64_t received_size;
     uint64_t sent_size;

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "core/list.h"
 #include "core/ring.h"
 
 #define LISTENER_ADDRESS_SIZE 128
@@ -20,6 +21,10 @@ struct listener {
     struct ring *ring;
     void *owner;
     listener_accepted_fn *accepted;
+    /* ---- the owner's ---- */
+    struct list_node link;
+    uint32_t id;        /* of its endpoint */
+    bool is_stopping;   /* it ends when its accept has */
 };
 
 /**

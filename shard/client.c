@@ -98,6 +98,9 @@ count_traffic(struct client *client)
     struct shard_counters *counters = &client->room->shard->counters;
     counters->input_size += client->conn.received_size - client->counted_input_size;
     counters->output_size += client->conn.sent_size - client->counted_output_size;
+    counters->read_count += client->conn.received_size != client->counted_input_size;
+    counters->write_count += client->conn.send_count;
+    client->conn.send_count = 0;
     client->counted_input_size = client->conn.received_size;
     client->counted_output_size = client->conn.sent_size;
 }
@@ -352,6 +355,7 @@ client_finish(struct client *client)
         client->has_error_pending = false;
         struct reply reply;
         reply_create(&reply, &client->conn.output, client->session.protocol);
+        reply.is_muted = (client->session.flags & SESSION_REPLY_OFF) != 0;
         reply_error(&reply, client->conn.parser.error);
     }
     client_dirty(client);
@@ -604,7 +608,6 @@ client_new(struct client_room *room, int fd, uint64_t id)
     client->has_error_pending = false;
     list_node_create(&client->ready_link);
     session_create(&client->session, shard, id, shard->now_ms);
-    client->session.conn = &client->conn;
     client->session.fd = fd;
     conn_create(&client->conn, room->ring, fd, &client_conn_ops,
                 (uint64_t)shard->config->proto_max_bulk_len,

@@ -235,7 +235,7 @@ static void
 entry_pointer_delete(struct memory *memory, const struct value *was)
 {
     if (was->is_object) {
-        value_object_delete(memory, was);
+        value_object_delete(was);
     } else {
         raw_delete(memory, was->raw);
     }
@@ -389,14 +389,21 @@ entry_value_take(struct entry *entry, struct value *out)
     }
 }
 
+void
+entry_object_set(struct entry *entry, const struct value *value)
+{
+    ASSERT(entry_has_object(entry));
+    ASSERT(value->is_object);
+    entry_value_store(entry, value);
+}
+
 size_t
 entry_size(const struct entry *entry)
 {
     size_t size = memory_class_size(entry_block_size(entry));
-    if (entry_pointer(entry) != NULL) {
-        struct value value;
-        entry_value(entry, &value);
-        size += value.is_object ? value_object_size(&value) : raw_size(value.raw);
+    if (!entry_has_object(entry)) {
+        const struct raw *raw = entry_pointer(entry);
+        size += raw != NULL ? raw_size(raw) : 0;
     }
     return size;
 }

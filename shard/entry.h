@@ -78,7 +78,7 @@ struct entry *entry_deadline_set(struct memory *memory, struct wheel *wheel, str
 struct entry *entry_string_resize(struct memory *memory, struct wheel *wheel, struct entry *entry,
                                   enum value_encoding encoding, size_t size, char **data);
 
-/** Out of the wheel and freed, with its raw or object. Not out of the table: do that first. */
+/** Out of the wheel and freed, with its raw or object (at once, however large). Not out of the table: do that first. */
 void entry_delete(struct memory *memory, struct wheel *wheel, struct entry *entry);
 
 /** The value as a view, good until the entry changes. */
@@ -91,13 +91,27 @@ void entry_value(const struct entry *entry, struct value *out);
  */
 void entry_value_take(struct entry *entry, struct value *out);
 
-/** Bytes that it takes in memory: its block, raw or object. */
+/**
+ * Another collection for an entry that has one (the same one, grown elsewhere or converted, too).
+ * The old one is not looked at: whoever changed it has seen to it. In place.
+ */
+void entry_object_set(struct entry *entry, const struct value *value);
+
+/** Bytes that it takes in memory: its block and raw. A collection counts apart: while the key is
+ * lent, another core may be changing it, so nobody looks there. */
 size_t entry_size(const struct entry *entry);
 
 static inline size_t
 entry_key_header_size(const struct entry *entry)
 {
     return entry->key_size == ENTRY_KEY_SIZE_LONG ? sizeof(uint32_t) : 0;
+}
+
+/** Does it hold a collection? */
+static inline bool
+entry_has_object(const struct entry *entry)
+{
+    return (entry->flags & ENTRY_IS_OUT_OF_LINE) != 0 && entry->type != VALUE_STRING;
 }
 
 /** The key's bytes, where they lie. */

@@ -45,7 +45,7 @@ large_raw_drop(struct shard *shard, struct raw *raw)
 }
 
 void
-call_finish(struct call *call)
+call_account(struct call *call)
 {
     struct shard *shard = call->shard;
     struct reply *reply = call->reply;
@@ -57,12 +57,24 @@ call_finish(struct call *call)
         stats_error(shard, reply->error_code);
         shard->counters.error_count++;
     }
+}
+
+void
+call_release(struct call *call)
+{
     if (UNLIKELY(call->scratch != NULL)) {
         call_scratch_free(call);
     }
     if (UNLIKELY(call->large_raw != NULL)) {
-        large_raw_drop(shard, call->large_raw);
+        large_raw_drop(call->shard, call->large_raw);
     }
+}
+
+void
+call_finish(struct call *call)
+{
+    call_account(call);
+    call_release(call);
 }
 
 static inline uint16_t

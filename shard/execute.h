@@ -14,7 +14,11 @@ struct view_set;
 void call_prepare(struct call *call, struct shard *shard, const struct request *request,
                   struct reply *reply, struct session *session);
 
-/** Count a finished command: its time since the shard's last look at the ticks, and its error. */
+/** Count a command that has run: its time since the shard's last look at the ticks, and its error. */
+void call_account(struct call *call);
+/** Free what it used, when its views are committed. */
+void call_release(struct call *call);
+/** Both. */
 void call_finish(struct call *call);
 
 /** Free a large argument that no view has taken over; it is in nobody's account. */

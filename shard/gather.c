@@ -119,17 +119,19 @@ gather_part(struct router *router, struct mail *mail)
     struct gather_node *node = container_of(mail, struct gather_node, mail);
     struct part *part = node->part;
     part_run(router, part);
-    if (part->command->scope == SCOPE_WALK && part->next_shard >= 0) {
-        router_post(router, (uint32_t)part->next_shard, MAIL_PART, mail);
-        return;
-    }
     router_post(router, part->coordinator, MAIL_PART_HOME, mail);
 }
 
 void
 gather_home(struct router *router, struct mail *mail)
 {
-    struct gather *gather = container_of(mail, struct gather_node, mail)->gather;
+    struct gather_node *node = container_of(mail, struct gather_node, mail);
+    struct gather *gather = node->gather;
+    if (gather->request.command->scope == SCOPE_WALK && node->part->next_shard >= 0) {
+        /* By way of this core, so that it stays behind the RETURNs that were mailed before it. */
+        router_post(router, (uint32_t)node->part->next_shard, MAIL_PART, mail);
+        return;
+    }
     if (++gather->home_count < gather->part_count) {
         return;
     }

@@ -1,5 +1,7 @@
 #include "shard/keyspace.h"
 
+#include "shard/value/object.h"
+
 #include <sys/mman.h>
 
 /*
@@ -19,7 +21,12 @@
  * A database's slots are an anonymous mapping: pages that no key ever touched cost nothing, so a
  * shard that owns every second slot, or a database with three keys, pays for what it uses.
  *
- * Invariants: slot.byte_count is the sum of entry_size() of its entries, a database's counts are
+ * Collections count by themselves, at the moment their change is committed: while a key is lent, its
+ * collection is another core's, and neither its size nor its address in the entry may be looked at.
+ * So functions that only touch the entry (deadlines) never do.
+ *
+ * Invariants: slot.byte_count is the sum of entry_size() of its entries and of the sizes of their
+ * collections as last committed, a database's counts are
  * the sums over its slots; an entry has a node in the wheel if and only if it has a deadline, but
  * while the callee of keyspace_advance() has it. keyspace_check() recounts all of it.
  *
@@ -29,9 +36,10 @@
 
 #define KEYSPACE_SLOTS_SIZE (SLOT_COUNT * sizeof(struct slot) + SLOT_COUNT / 8)
 
-/** Tries of keyspace_random() to hit a slot with keys before it takes the next one that has some.
- */
-#define KEYSPACE_RANDOM_TRIES 4096
+/** Tries of keyspace_random() to hit a slot before it counts through all of them. */
+#define KEYSPACE_RANDOM_TRIES 128
+/** A database with fewer keys is counted through at once. */
+#define KEYSPACE_SPARSE_COUNT 2048
 
 /** Into an empty database: its slots, and behind them the bits of those that hold keys. */
 static void
@@ -156,6 +164,67 @@ books_change(struct database *database, struct slot *slot, uint64_t hash,
     return entry;
 }
 
+static void
+object_count_delta(struct keyspace *keyspace, struct database *database, struct slot *slot,
+                   int64_t size_delta)
+{
+    slot->byte_count += (uint64_t)size_delta;
+    database->byte_count += (uint64_t)size_delta;
+    object_charge(keyspace->memory, size_delta);
+}
+
+/* ---- collections ---- */
+
+void
+keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot_index,
+                    struct entry *entry, const struct value *value, uint64_t old_size)
+{
+    struct database *database = &keyspace->databases[db];
+    struct slot *slot = &database->slots[slot_index];
+    ASSERT(slot->byte_count >= old_size);
+    entry_object_set(entry, value);
+    object_count_delta(keyspace, database, slot,
+                       (int64_t)(object_size(value->object) - old_size));
+}
+
+void
+keyspace_object_release(struct keyspace *keyspace, uint32_t db, uint32_t slot_index,
+                        struct entry *entry, uint64_t old_size)
+{
+    struct database *database = &keyspace->databases[db];
+    struct slot *slot = &database->slots[slot_index];
+    ASSERT(entry_has_object(entry));
+    ASSERT(slot->byte_count >= old_size);
+    struct value gone;
+    entry_value_take(entry, &gone);
+    object_count_delta(keyspace, database, slot, -(int64_t)old_size);
+}
+
+void
+keyspace_object_drop(struct keyspace *keyspace, const struct value *value)
+{
+    uint64_t size = object_size(value->object);
+    if (size <= KEYSPACE_OBJECT_SIZE_LARGE) {
+        value_object_delete(value);
+        return;
+    }
+    struct keyspace_garbage *garbage = memory_alloc(keyspace->memory, sizeof(*garbage));
+    *garbage = (struct keyspace_garbage){.value = *value, .next = keyspace->garbage};
+    keyspace->garbage = garbage;
+    /* No new peak: what the owner's account still carries for it goes with the commit. */
+    keyspace->memory->used_size += size;
+}
+
+/** An entry's collection, which is all there and as the account has it, goes. */
+static void
+object_remove(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, struct entry *entry)
+{
+    struct value value;
+    entry_value(entry, &value);
+    keyspace_object_release(keyspace, db, slot_index, entry, object_size(value.object));
+    keyspace_object_drop(keyspace, &value);
+}
+
 /* ---- changes ---- */
 
 struct entry *
@@ -169,6 +238,12 @@ keyspace_put(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, uint64
         slots_create(keyspace, database);
     }
     struct slot *slot = &database->slots[slot_index];
+    if (entry != NULL && entry_has_object(entry)) {
+        object_remove(keyspace, db, slot_index, entry);
+    }
+    if (value->is_object) {
+        object_count_delta(keyspace, database, slot, (int64_t)object_size(value->object));
+    }
     if (entry != NULL) {
         struct keyspace_mark before = mark_of(entry);
         struct entry *fresh = entry_assign(keyspace->memory, &keyspace->wheel, entry, value,
@@ -214,6 +289,9 @@ keyspace_remove(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, uin
 {
     struct database *database = &keyspace->databases[db];
     struct slot *slot = &database->slots[slot_index];
+    if (entry_has_object(entry)) {
+        object_remove(keyspace, db, slot_index, entry);
+    }
     table_remove(keyspace->memory, &slot->table, entry, hash, keyspace->hash_seed);
     if (table_count(&slot->table) == 0) {
         database->occupied[slot_index / 64] &= ~(UINT64_C(1) << (slot_index % 64));
@@ -228,21 +306,19 @@ keyspace_take(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, uint6
               struct entry *entry, struct value *out)
 {
     struct database *database = &keyspace->databases[db];
+    if (entry_has_object(entry)) {
+        entry_value(entry, out);
+        keyspace_object_release(keyspace, db, slot_index, entry, object_size(out->object));
+        keyspace_remove(keyspace, db, slot_index, hash, entry);
+        return;
+    }
     books_subtract(database, &database->slots[slot_index], mark_of(entry));
     entry_value_take(entry, out);
     books_add(database, &database->slots[slot_index], mark_of(entry));
-    if (!out->is_object && out->raw == NULL && out->encoding != ENCODING_INT) {
+    if (out->raw == NULL && out->encoding != ENCODING_INT) {
         out->bytes = slice_of(NULL, 0);
     }
     keyspace_remove(keyspace, db, slot_index, hash, entry);
-}
-
-void
-keyspace_resized(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, int64_t size_delta)
-{
-    struct database *database = &keyspace->databases[db];
-    database->slots[slot_index].byte_count += (uint64_t)size_delta;
-    database->byte_count += (uint64_t)size_delta;
 }
 
 /* ---- whole databases ---- */
@@ -291,8 +367,30 @@ collect_visit(void *context, struct entry *entry)
 {
     struct keyspace_collector *collector = context;
     struct keyspace *keyspace = collector->keyspace;
+    if (entry_has_object(entry)) {
+        struct value value;
+        entry_value_take(entry, &value);
+        object_charge(keyspace->memory, -(int64_t)object_size(value.object));
+        keyspace_object_drop(keyspace, &value);
+    }
     entry_delete(keyspace->memory, &keyspace->wheel, entry);
     collector->step_count++;
+}
+
+/** The first piece of garbage is a collection. */
+static void
+collect_object(struct keyspace *keyspace, uint32_t step_count_max)
+{
+    struct keyspace_garbage *garbage = keyspace->garbage;
+    struct object *object = garbage->value.object;
+    uint64_t old_size = object->size;
+    bool is_done = object_free_steps(&object, garbage->value.type, garbage->value.encoding,
+                                     step_count_max);
+    object_charge(keyspace->memory, -(int64_t)(old_size - (is_done ? 0 : object->size)));
+    if (is_done) {
+        keyspace->garbage = garbage->next;
+        memory_free(keyspace->memory, garbage, sizeof(*garbage));
+    }
 }
 
 bool
@@ -301,6 +399,10 @@ keyspace_collect(struct keyspace *keyspace, uint32_t step_count_max)
     struct keyspace_collector collector = {.keyspace = keyspace};
     while (keyspace->garbage != NULL && collector.step_count < step_count_max) {
         struct keyspace_garbage *garbage = keyspace->garbage;
+        if (garbage->value.is_object) {
+            collect_object(keyspace, step_count_max - (uint32_t)collector.step_count);
+            break;
+        }
         if (garbage->slot_index == SLOT_COUNT) {
             keyspace->numbers[garbage->database.id] = KEYSPACE_ID_FREE;
             slots_destroy(keyspace, &garbage->database);
@@ -351,6 +453,19 @@ keyspace_advance(struct keyspace *keyspace, int64_t now_ms, uint32_t step_count_
 
 /* ---- looking around ---- */
 
+/** The slot of the key with this rank, counting the keys slot by slot. */
+static uint32_t
+slot_of_rank(const struct keyspace *keyspace, uint32_t db, uint64_t rank)
+{
+    const struct slot *slots = keyspace->databases[db].slots;
+    uint32_t slot = keyspace_slot_next(keyspace, db, 0);
+    while (rank >= table_count(&slots[slot].table)) {
+        rank -= table_count(&slots[slot].table);
+        slot = keyspace_slot_next(keyspace, db, slot + 1);
+    }
+    return slot;
+}
+
 struct entry *
 keyspace_random(const struct keyspace *keyspace, uint32_t db, struct random *random)
 {
@@ -358,20 +473,18 @@ keyspace_random(const struct keyspace *keyspace, uint32_t db, struct random *ran
     if (database->key_count == 0) {
         return NULL;
     }
-    /* Weigh slots by their keys: accept one in proportion to a cap of twice the average. */
+    /* Weigh slots by their keys: accept one in proportion to a cap of twice the average. Where few slots
+     * are in use that finds none, and counting is short. */
     uint64_t cap = 2 * (database->key_count / SLOT_COUNT) + 8;
-    for (unsigned i = 0; i < KEYSPACE_RANDOM_TRIES; i++) {
+    bool is_sparse = database->key_count < KEYSPACE_SPARSE_COUNT;
+    for (unsigned i = 0; i < KEYSPACE_RANDOM_TRIES && !is_sparse; i++) {
         uint32_t slot = (uint32_t)random_below(random, SLOT_COUNT);
         if ((database->occupied[slot / 64] >> (slot % 64) & 1) != 0 &&
             random_below(random, cap) < table_count(&database->slots[slot].table)) {
             return table_random(&database->slots[slot].table, random);
         }
     }
-    uint32_t slot = (uint32_t)random_below(random, SLOT_COUNT);
-    slot = keyspace_slot_next(keyspace, db, slot);
-    if (slot == SLOT_COUNT) {
-        slot = keyspace_slot_next(keyspace, db, 0);
-    }
+    uint32_t slot = slot_of_rank(keyspace, db, random_below(random, database->key_count));
     return table_random(&database->slots[slot].table, random);
 }
 
@@ -414,6 +527,7 @@ struct keyspace_recount {
     uint64_t deadline_count;
     uint32_t id;
     uint32_t slot_index;
+    bool has_lent_object;
     bool is_good;
 };
 
@@ -423,6 +537,13 @@ recount_entry(void *context, struct entry *entry)
     struct keyspace_recount *recount = context;
     recount->key_count++;
     recount->byte_count += entry_size(entry);
+    if (entry_has_object(entry) && entry_is_lent(entry)) {
+        recount->has_lent_object = true;
+    } else if (entry_has_object(entry)) {
+        struct value value;
+        entry_value(entry, &value);
+        recount->byte_count += object_size(value.object);
+    }
     if (entry_has_deadline(entry)) {
         recount->deadline_count++;
         recount->is_good = recount->is_good && entry_node(entry)->place != WHEEL_NOWHERE &&
@@ -451,12 +572,12 @@ database_check(const struct keyspace *keyspace, uint32_t db)
             position = table_scan(&slot->table, position, recount_entry, &recount);
         } while (position != 0);
         if (!recount.is_good || recount.key_count != table_count(&slot->table) ||
-            recount.byte_count != slot->byte_count ||
+            (recount.byte_count != slot->byte_count && !recount.has_lent_object) ||
             !table_check(&slot->table, keyspace->hash_seed)) {
             return false;
         }
         all.key_count += recount.key_count;
-        all.byte_count += recount.byte_count;
+        all.byte_count += slot->byte_count;
         all.deadline_count += recount.deadline_count;
     }
     return all.key_count == database->key_count && all.byte_count == database->byte_count &&

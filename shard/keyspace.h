@@ -19,7 +19,7 @@
 /** One line, and nothing at all before its first key: arrays of slots are mapped, not written. */
 struct slot {
     struct table table;
-    /** Sum of entry_size(). */
+    /** Sum of entry_size() and of the collections' sizes, as far as they have been committed. */
     uint64_t byte_count;
     uint64_t read_count;
     uint64_t write_count;
@@ -32,7 +32,7 @@ struct database {
     /** A bit for each slot that holds a key; comes with `slots`. */
     uint64_t *occupied;
     uint64_t key_count;
-    /** Sum of entry_size(). */
+    /** The slots' sum. */
     uint64_t byte_count;
     /** Keys with a deadline. */
     uint64_t deadline_count;
@@ -42,12 +42,18 @@ struct database {
     uint32_t id;
 };
 
-/** Contents that a flush took out, on their way to be freed. */
+/** Contents that a flush took out, or a large collection, on their way to be freed. */
 struct keyspace_garbage {
-    struct database database;
     struct keyspace_garbage *next;
+    /** A collection (is_object), which is still counted in the memory account; else `database`. */
+    struct value value;
+    struct database database;
     uint32_t slot_index;
 };
+
+/** A collection above this size is freed in steps by keyspace_collect(), one below at once: it is
+ * freed in some microseconds, whatever it is made of. */
+#define KEYSPACE_OBJECT_SIZE_LARGE (UINT64_C(64) << 10)
 
 struct keyspace {
     struct memory *memory;
@@ -131,8 +137,9 @@ keyspace_prefetch_overflow(const struct keyspace *keyspace, uint32_t db, uint32_
 
 /**
  * Store a value: a new entry where `entry` is NULL (the key must be absent then), else in place of
- * its value (`key` is not looked at). See entry_new() and entry_assign() for what becomes of raws
- * and objects. Returns the entry, which may have moved.
+ * its value (`key` is not looked at). See entry_new() and entry_assign() for what becomes of raws.
+ * A collection in `value` is charged; one that it replaces is freed, in steps if it is large.
+ * Returns the entry, which may have moved.
  */
 struct entry *keyspace_put(struct keyspace *keyspace, uint32_t db, uint32_t slot, uint64_t hash,
                            struct slice key, struct entry *entry, const struct value *value,
@@ -147,19 +154,33 @@ struct entry *keyspace_string_resize(struct keyspace *keyspace, uint32_t db, uin
 struct entry *keyspace_deadline_set(struct keyspace *keyspace, uint32_t db, uint32_t slot,
                                     uint64_t hash, struct entry *entry, int64_t deadline_ms);
 
-/** Out of table and wheel, and freed with its value. */
+/** Out of table and wheel, and freed with its value, a large collection in steps. */
 void keyspace_remove(struct keyspace *keyspace, uint32_t db, uint32_t slot, uint64_t hash,
                      struct entry *entry);
 
 /**
- * As keyspace_remove(), but raw or object are handed to the caller in `out` instead of freed; a
- * value that lay in the entry is not: look at it before (`out` is a string without bytes then).
+ * As keyspace_remove(), but raw or object are handed to the caller in `out` instead of freed (the
+ * object in nobody's account); a value that lay in the entry is not: look at it before (`out` is a string without bytes then).
  */
 void keyspace_take(struct keyspace *keyspace, uint32_t db, uint32_t slot, uint64_t hash,
                    struct entry *entry, struct value *out);
 
-/** A collection has grown or shrunk in place by so many bytes. */
-void keyspace_resized(struct keyspace *keyspace, uint32_t db, uint32_t slot, int64_t size_delta);
+/**
+ * The entry's collection has become the one in `value`, on whatever core that was: the same one in
+ * another size or at another place, converted, or another one. The old one is not looked at;
+ * `old_size` is what it was charged with.
+ */
+void keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot,
+                         struct entry *entry, const struct value *value, uint64_t old_size);
+
+/** The entry's collection, charged with `old_size`, is gone already, freed or handed on: the entry
+ * holds an empty string. */
+void keyspace_object_release(struct keyspace *keyspace, uint32_t db, uint32_t slot,
+                             struct entry *entry, uint64_t old_size);
+
+/** Free a collection that is in nobody's account, a large one in steps (it is counted in this
+ * core's memory until then). */
+void keyspace_object_drop(struct keyspace *keyspace, const struct value *value);
 
 /** Exchange two databases, in O(1). */
 void keyspace_swap(struct keyspace *keyspace, uint32_t db_a, uint32_t db_b);
@@ -168,7 +189,7 @@ void keyspace_swap(struct keyspace *keyspace, uint32_t db_a, uint32_t db_b);
 void keyspace_flush(struct keyspace *keyspace, uint32_t db);
 void keyspace_flush_all(struct keyspace *keyspace);
 
-/** Free flushed contents, about `step_count_max` entries and buckets. True: nothing is left. */
+/** Free flushed contents and large collections, about `step_count_max` entries and blocks. True: nothing is left. */
 bool keyspace_collect(struct keyspace *keyspace, uint32_t step_count_max);
 
 /**

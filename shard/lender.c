@@ -64,14 +64,16 @@ mark_exclusive_home(struct loan *loan)
     }
 }
 
-/** Those of shared views are home when nobody else holds them. After the loan has left the queues. */
+/** Those of shared views are home when nobody else has borrowed them. Before the loan leaves the queues,
+ * since whoever holds the keys next finds them free. */
 static void
 mark_shared_home(struct shard *shard, struct loan *loan)
 {
+    loan->hold->request.is_held = false;
     for (uint32_t i = 0; i < loan->view_count; i++) {
         struct view *view = &loan->views[i];
         if ((view->flags & VIEW_EXCLUSIVE) != 0 ||
-            lock_key_is_held(shard->locks, view->db, view->key, view->hash)) {
+            lock_key_is_lent(shard->locks, view->db, view->key, view->hash)) {
             continue;
         }
         /* A key whose time was over found nothing, but the entry may still be there: others had it,
@@ -84,6 +86,7 @@ mark_shared_home(struct shard *shard, struct loan *loan)
             entry_lent_set(entry, false);
         }
     }
+    loan->hold->request.is_held = true;
 }
 
 static void
@@ -128,9 +131,7 @@ lender_take_back(struct router *router, struct loan *loan)
 {
     struct hold *hold = loan->hold;
     mark_exclusive_home(loan);
-    hold->request.is_held = false;
     mark_shared_home(router->shard, loan);
-    hold->request.is_held = true;
     lock_request_yield(router->shard->locks, &hold->request, &router->ready);
     lender_serve(router);
 }
@@ -152,8 +153,8 @@ lender_return(struct router *router, struct loan *loan)
             effects_splice(shard->journal, &loan->effects);
         }
     }
-    lock_request_leave(shard->locks, &hold->request, &router->ready);
     mark_shared_home(shard, loan);
+    lock_request_leave(shard->locks, &hold->request, &router->ready);
     router_post(router, hold->coordinator, MAIL_DONE, &loan->mail);
     if (hold->is_wound_out) {
         hold->is_over = true;

@@ -262,7 +262,7 @@ lock_shard_is_lent(const struct lock_table *table)
 }
 
 bool
-lock_key_is_held(const struct lock_table *table, uint16_t db, struct slice key, uint64_t hash)
+lock_key_is_lent(const struct lock_table *table, uint16_t db, struct slice key, uint64_t hash)
 {
     const struct lock *lock = lock_find(table, db, key, hash);
     if (lock == NULL) {
@@ -270,7 +270,8 @@ lock_key_is_held(const struct lock_table *table, uint16_t db, struct slice key, 
     }
     for (struct list_node *node = list_first(&lock->queue); node != NULL;
          node = list_next(&lock->queue, node)) {
-        if (item_of(node)->request->is_held) {
+        const struct lock_request *request = item_of(node)->request;
+        if (request->is_held && request->is_borrower) {
             return true;
         }
     }

@@ -57,8 +57,8 @@ bool lock_key_is_free(const struct lock_table *table, uint16_t db, struct slice 
                       bool is_exclusive);
 /** The same for the whole shard's sake: is the shard itself lent, or waited for? */
 bool lock_shard_is_free(const struct lock_table *table, enum lock_mode mode);
-/** Has somebody borrowed the key? */
-bool lock_key_is_held(const struct lock_table *table, uint16_t db, struct slice key, uint64_t hash);
+/** Has somebody borrowed the key? A single that holds it for its moment is no borrower. */
+bool lock_key_is_lent(const struct lock_table *table, uint16_t db, struct slice key, uint64_t hash);
 
 /** Is the whole shard lent? */
 bool lock_shard_is_lent(const struct lock_table *table);

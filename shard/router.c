@@ -328,11 +328,10 @@ is_paused(const struct shard *shard, const struct request *request)
            (request->command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
 }
 
-enum router_verdict
-router_start(struct shard *shard, struct lane *lane, struct request *request,
-             struct ring_buffer *buffer)
+static inline enum router_verdict
+start_request(struct shard *shard, struct lane *lane, struct request *request,
+              struct ring_buffer *buffer)
 {
-    shard->counters.command_count++;
     if (UNLIKELY(!is_acceptable(request))) {
         if (request->command == NULL && is_http(request)) {
             log_write(shard->node->log, LOG_WARNING_LEVEL,
@@ -369,6 +368,16 @@ router_start(struct shard *shard, struct lane *lane, struct request *request,
         return start_over_all(shard, lane, request, buffer);
     }
     ASSERT(false);
+}
+
+enum router_verdict
+router_start(struct shard *shard, struct lane *lane, struct request *request,
+             struct ring_buffer *buffer)
+{
+    enum router_verdict verdict = start_request(shard, lane, request, buffer);
+    /* One that has to wait comes again, and counts once. */
+    shard->counters.command_count += verdict == ROUTER_STARTED;
+    return verdict;
 }
 
 void
@@ -429,6 +438,7 @@ router_receive(struct shard *shard, struct mail *mail)
         return true;
     }
     case MAIL_CONNECTION:
+    case MAIL_LISTEN:
         return false;
     }
     ASSERT(false);

@@ -28,6 +28,7 @@ enum mail_kind {
     MAIL_PART_HOME,
     MAIL_UNPIN,      /* bytes of a stored value have been sent */
     MAIL_CONNECTION, /* an accepted connection for another core; not the router's */
+    MAIL_LISTEN,     /* other listening sockets for a core; not the router's */
 };
 
 /** Rules that a test leaves out on purpose; no effect in release builds. */

@@ -76,6 +76,7 @@ struct loan {
     struct transaction *transaction;
     uint16_t owner;
     bool is_granted;             /* coordinator's */
+    bool is_giver;               /* coordinator's: a value of it goes to another view as it is */
     bool is_unused;              /* RETURN of keys that were not touched: nothing to carry out */
     uint8_t shard_mode;          /* enum lock_mode */
     uint64_t ticket;

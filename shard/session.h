@@ -8,7 +8,6 @@
 #include "net/reply.h"
 
 struct shard;
-struct conn;
 struct command;
 
 /* Flags of a session. */
@@ -25,7 +24,6 @@ struct session {
     struct list_node shard_link; /* in shard->sessions */
     uint64_t id;
     struct shard *shard;         /* the core that holds the connection */
-    struct conn *conn;           /* NULL in the simulator */
     uint16_t db;
     uint8_t protocol;            /* 2 or 3 */
     uint32_t flags;

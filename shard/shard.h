@@ -49,7 +49,10 @@ struct session;
     X(busy_ns, "time spent working")                                                               \
     X(idle_ns, "time spent waiting")                                                               \
     X(input_size, "bytes read from clients")                                                       \
-    X(output_size, "bytes written to clients")
+    X(output_size, "bytes written to clients")                                                     \
+    X(read_count, "times that bytes came from a client")                                           \
+    X(write_count, "times that bytes went to a client")                                            \
+    X(expire_ns, "time spent removing keys whose deadline had passed")
 #define COUNTER_FIELD(name, help) uint64_t name;
 struct shard_counters {
     SHARD_COUNTERS(COUNTER_FIELD)
@@ -63,7 +66,7 @@ struct node {
     struct log *log;
     char run_id[41];
     int64_t start_ms;
-    int32_t tcp_port;                    /* what the listeners got (port 0) */
+    _Atomic int32_t tcp_port;            /* 0: none; changed by CONFIG SET, for INFO */
     char executable[4096];
     struct clock_scale clock_scale;
     const char *io_reason;               /* back end and why, for INFO */
@@ -83,6 +86,7 @@ struct shard {
     struct node *node;
     const struct config *config; /* this core's snapshot */
     struct memory memory;
+    uint64_t memory_start_size;  /* what the empty shard used when it was ready to serve */
     struct keyspace keyspace;
     struct random random;
     int64_t now_ms;              /* the turn's clock; deadlines are compared with it */

@@ -30,6 +30,7 @@ struct transaction {
     uint32_t loan_count;
     uint32_t granted_count;
     uint32_t home_count;
+    uint32_t giver_count;        /* RETURNs that have to be home before the others are mailed */
     bool is_closed;              /* closes all shards instead of taking keys */
     bool is_retired;             /* its reply has been taken */
     uint32_t view_count;
@@ -266,6 +267,8 @@ run_keys(struct router *router, struct transaction *transaction)
     if (transaction->effects.count > 0) {
         distribute_effects(router, transaction);
     }
+    /* The owners have yet to commit the views: what the handler allocated stays until then. */
+    call_account(call);
 }
 
 static void
@@ -288,6 +291,49 @@ run_prepare(struct router *router, struct transaction *transaction)
     }
 }
 
+/** Does a value of this loan's go to another view as it is? */
+static bool
+loan_is_giver(const struct loan *loan)
+{
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        if ((loan->views[i].flags & VIEW_TAKEN) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+mail_returns(struct router *router, struct transaction *transaction, bool is_giver)
+{
+    for (uint32_t i = 0; i < transaction->loan_count; i++) {
+        struct loan *loan = &transaction->loans[i];
+        if (loan->is_giver == is_giver) {
+            router_post(router, loan->owner, MAIL_RETURN, &loan->mail);
+        }
+    }
+}
+
+/**
+ * Mail the keys back. A value that moves leaves its old owner's books before its new owner has it, who
+ * might free it at once: then the new owner's RETURN waits for the old one's DONE.
+ */
+static void
+transaction_return(struct router *router, struct transaction *transaction)
+{
+    for (uint32_t i = 0; i < transaction->loan_count; i++) {
+        struct loan *loan = &transaction->loans[i];
+        loan->is_giver = loan_is_giver(loan);
+        transaction->giver_count += loan->is_giver;
+    }
+    mail_returns(router, transaction, true);
+    if (transaction->giver_count == 0 || transaction->giver_count == transaction->loan_count) {
+        transaction->giver_count = 0;
+        mail_returns(router, transaction, false);
+        transaction->lane->transaction_count--;
+    }
+}
+
 /** All keys are here: run the command, answer, mail the keys back. */
 static void
 transaction_execute(struct router *router, struct transaction *transaction)
@@ -306,11 +352,7 @@ transaction_execute(struct router *router, struct transaction *transaction)
         run_keys(router, transaction);
         lane_item_done(lane, &transaction->item);
     }
-    for (uint32_t i = 0; i < transaction->loan_count; i++) {
-        struct loan *loan = &transaction->loans[i];
-        router_post(router, loan->owner, MAIL_RETURN, &loan->mail);
-    }
-    lane->transaction_count--;
+    transaction_return(router, transaction);
 }
 
 static void
@@ -382,6 +424,12 @@ transaction_done(struct router *router, struct loan *loan)
 {
     struct transaction *transaction = loan->transaction;
     transaction->home_count++;
+    if (transaction->giver_count > 0 && --transaction->giver_count == 0) {
+        mail_returns(router, transaction, false);
+        transaction->lane->transaction_count--;
+        /* May end the lane; the transaction waits for the mail. */
+        lane_emit(transaction->lane);
+    }
     if (transaction->home_count < transaction->loan_count) {
         return;
     }
@@ -392,7 +440,7 @@ transaction_done(struct router *router, struct loan *loan)
         finish_closed(router, transaction);
         transaction->home_count++;
     } else {
-        call_finish(&transaction->call);
+        call_release(&transaction->call);
     }
     transaction_end(transaction);
 }

@@ -12,6 +12,11 @@
  * adopts it first, so that a raw made on one core and stored by another is counted once, by the
  * right one.
  *
+ * A collection is no copy of anything: while the view is open it belongs to the view, and handlers
+ * change, free or hand it on where they run. The entry keeps its old address meanwhile, which nobody
+ * follows, and the owner's account its old size (`object_size`); the commit puts both right. A view
+ * that still holds the collection when it is overwritten frees it.
+ *
  * One thing is done before the commit: when the core that runs the command owns the key, APPEND and
  * SETRANGE change the entry's own bytes at once. Otherwise each append to a large string would copy
  * it. A borrower copies: it can know neither the owner's heap nor its pins.
@@ -25,6 +30,7 @@
 #include "shard/call.h"
 #include "shard/effect.h"
 #include "shard/pin.h"
+#include "shard/value/object.h"
 
 /** Longest string with the encoding embstr: what redis-server fits in one 64-byte block. */
 #define VIEW_EMBSTR_SIZE_MAX 44
@@ -128,6 +134,7 @@ view_open(struct shard *shard, struct view *view)
     view->fresh_raw = NULL;
     view->moved_from = NULL;
     view->pin_count = 0;
+    view->object_size = 0;
     struct entry *entry =
         keyspace_find(&shard->keyspace, view->db, view->slot, view->key, view->hash);
     view->entry = entry;
@@ -142,6 +149,10 @@ view_open(struct shard *shard, struct view *view)
     }
     view->access = entry_access(entry);
     entry_value(entry, &view->value);
+    if (view->value.is_object) {
+        view->object_size = object_size(view->value.object);
+        return;
+    }
     if (UNLIKELY(view->value.raw != NULL && view->value.raw->pin_count > 0)) {
         view->flags |= VIEW_PINNED;
     }
@@ -159,10 +170,33 @@ view_commit_taken(struct shard *shard, struct view *view)
     view->entry = NULL;
 }
 
+/** The entry had a collection. What has become of that, the handlers have seen to. True: the new
+ * value is a collection, too, and all is done. */
+static bool
+view_commit_object(struct shard *shard, struct view *view)
+{
+    struct keyspace *keyspace = &shard->keyspace;
+    uint64_t old_size = view->object_size;
+    view->object_size = 0;
+    if (!view->value.is_object) {
+        keyspace_object_release(keyspace, view->db, view->slot, view->entry, old_size);
+        return false;
+    }
+    keyspace_object_set(keyspace, view->db, view->slot, view->entry, &view->value, old_size);
+    if (entry_deadline_ms(view->entry) != view->deadline_ms) {
+        view->entry = keyspace_deadline_set(keyspace, view->db, view->slot, view->hash,
+                                            view->entry, view->deadline_ms);
+    }
+    return true;
+}
+
 static void
 view_commit_value(struct shard *shard, struct view *view)
 {
     struct keyspace *keyspace = &shard->keyspace;
+    if (view->object_size != 0 && view_commit_object(shard, view)) {
+        return;
+    }
     if (view->value.type == VALUE_NONE) {
         ASSERT(view->fresh_raw == NULL && view->moved_from == NULL);
         if (view->entry != NULL) {
@@ -226,7 +260,7 @@ view_commit_changes(struct shard *shard, struct view *view)
 
 /* ---- handlers: any type ---- */
 
-/** The view's own new value is not wanted any more. */
+/** The view's own new value, or its collection, is not wanted any more. */
 static void
 view_drop(struct call *call, struct view *view)
 {
@@ -240,13 +274,17 @@ view_drop(struct call *call, struct view *view)
         view->moved_from->flags &= (uint16_t)~VIEW_TAKEN;
         view->moved_from = NULL;
     }
+    if (view->value.is_object) {
+        keyspace_object_drop(&call->shard->keyspace, &view->value);
+        view->value.is_object = false;
+    }
 }
 
 static inline void
 view_change(struct call *call, struct view *view)
 {
     ASSERT((view->flags & VIEW_EXCLUSIVE) != 0);
-    if (UNLIKELY(view->fresh_raw != NULL || view->moved_from != NULL)) {
+    if (UNLIKELY(view->fresh_raw != NULL || view->moved_from != NULL || view->value.is_object)) {
         view_drop(call, view);
     }
     view->flags |= VIEW_VALUE;
@@ -311,6 +349,9 @@ struct value
 view_value_copy(struct call *call, const struct view *from)
 {
     const struct value *value = &from->value;
+    if (value->is_object) {
+        return value_object_copy(value);
+    }
     ASSERT(value->type == VALUE_STRING);
     if (value->encoding == ENCODING_INT) {
         return *value;
@@ -332,11 +373,11 @@ view_value_copy(struct call *call, const struct view *from)
     return copy;
 }
 
-/** Can the raw or object of `from` go to `to` as it is? */
+/** Can the raw of `from` go to `to` as it is? */
 static bool
 view_is_movable(const struct view *from, const struct view *to)
 {
-    if (from->value.raw == NULL && !from->value.is_object) {
+    if (from->value.raw == NULL) {
         return false;
     }
     if (from->fresh_raw != NULL) {
@@ -345,7 +386,7 @@ view_is_movable(const struct view *from, const struct view *to)
     /* Who pinned it will unpin it at its old owner. */
     const struct view *source = from->moved_from != NULL ? from->moved_from : from;
     return source->owner == to->owner ||
-           ((source->flags & VIEW_PINNED) == 0 && source->pin_count == 0 && !from->value.is_object);
+           ((source->flags & VIEW_PINNED) == 0 && source->pin_count == 0);
 }
 
 void
@@ -353,7 +394,12 @@ view_value_move(struct call *call, struct view *from, struct view *to)
 {
     ASSERT(from != to && view_exists(from));
     int64_t deadline_ms = from->deadline_ms;
-    if (view_is_movable(from, to)) {
+    if (from->value.is_object) {
+        struct value value = from->value;
+        view_value_set(call, to, &value);
+        /* Else view_delete() would free it. */
+        from->value.is_object = false;
+    } else if (view_is_movable(from, to)) {
         struct value value = from->value;
         view_change(call, to);
         to->value = value;
@@ -375,6 +421,29 @@ view_value_move(struct call *call, struct view *from, struct view *to)
     to->access = view_access_next(call->shard, from->access);
     to->flags |= VIEW_DEADLINE | VIEW_ACCESS;
     view_delete(call, from);
+}
+
+/* ---- handlers: collections ---- */
+
+void
+view_object_edit(struct call *call, struct view *view, enum value_type type,
+                 enum value_encoding encoding, void *object)
+{
+    (void)call;
+    ASSERT((view->flags & VIEW_EXCLUSIVE) != 0);
+    ASSERT(view->value.type == (uint8_t)type || view->value.type == VALUE_NONE);
+    ASSERT(view->fresh_raw == NULL && view->moved_from == NULL);
+    view->value = value_object(type, encoding, object);
+    view->flags |= VIEW_VALUE;
+}
+
+void
+view_object_set(struct call *call, struct view *view, enum value_type type,
+                enum value_encoding encoding, void *object)
+{
+    ASSERT(!view->value.is_object || view->value.object != object);
+    view_change(call, view);
+    view->value = value_object(type, encoding, object);
 }
 
 /* ---- handlers: strings ---- */

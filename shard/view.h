@@ -46,7 +46,9 @@ struct view {
     int64_t deadline_ms; /* VIEW_NO_DEADLINE: none */
     struct raw *fresh_raw;   /* an out-of-line string made by this view and not yet committed, or
                                 NULL;   until the commit it is in nobody's account (memory_disown) */
-    struct view *moved_from; /* view_value_move(): whose entry the raw or object still hangs on */
+    struct view *moved_from; /* view_value_move(): whose entry the raw still hangs on */
+    uint64_t object_size;    /* of the entry's collection when it was opened: what the owner's
+                                account carries; 0: none */
 };
 
 static inline bool
@@ -79,17 +81,41 @@ void view_string_reply(struct call *call, struct view *view);
  * created. */
 char *view_string_edit(struct call *call, struct view *view, size_t size);
 
+/* ---- collections: shard/value/object.h tells how they are used ---- */
+
+/** The collection, to read; to change it as well where the view is VIEW_EXCLUSIVE, and then
+ * view_object_edit(). What it is follows from value.type and value.encoding. */
+static inline void *
+view_object(const struct view *view)
+{
+    ASSERT(view->value.is_object);
+    return view->value.object;
+}
+
+/**
+ * The view's collection was changed and is `object` now: itself, grown elsewhere, or converted (the
+ * former shape is freed by whoever converted it). Where the key was absent, `object` is new. The
+ * type is the same as before; the deadline stays. The view owns `object` from now on.
+ */
+void view_object_edit(struct call *call, struct view *view, enum value_type type,
+                      enum value_encoding encoding, void *object);
+/** The key gets a new collection in place of whatever it held, which is freed. Keeps the deadline
+ * (STORE commands remove it with view_deadline_set()). The view owns `object` from now on. */
+void view_object_set(struct call *call, struct view *view, enum value_type type,
+                     enum value_encoding encoding, void *object);
+
 /* ---- any type ---- */
 
 /** Take a value that was made for this key (a copy, a restored payload). Keeps the deadline. */
 void view_value_set(struct call *call, struct view *view, const struct value *value);
-/** A deep copy of what `from` holds, ready for view_value_set() on another view. */
+/** A deep copy of what `from` holds, ready for view_value_set() on another view, which is its only
+ * use: a collection that nobody takes is lost. */
 struct value view_value_copy(struct call *call, const struct view *from);
 /** Let `to` hold what `from` held, without a copy where it is large, and delete `from` (RENAME,
  * MOVE). Takes deadline along. Different views, committed in any order, both before either is
  * opened again. */
 void view_value_move(struct call *call, struct view *from, struct view *to);
-/** Remove the key, its deadline too. */
+/** Remove the key, its deadline too, and free its collection (a large one in the background). */
 void view_delete(struct call *call, struct view *view);
 /** Set or (VIEW_NO_DEADLINE) remove the deadline of an existing key. Handlers delete the key
  * themselves when the deadline has passed already. */

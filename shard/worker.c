@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define TICK_MS 100
@@ -70,17 +71,19 @@ least_loaded_core(const struct worker_setup *setup)
 }
 
 static const char protected_mode_text[] =
-    "-DENIED Tessera is running in protected mode because protected mode is enabled and no password "
-    "is set for the default user. In this mode connections are only accepted from the loopback "
-    "interface. If you want to connect from external computers to Tessera you may adopt one of the "
-    "following solutions: 1) Just disable protected mode sending the command 'CONFIG SET "
-    "protected-mode no' from the loopback interface by connecting to Tessera from the same host the "
-    "server is running, however MAKE SURE Tessera is not publicly accessible from internet if you do "
-    "so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the "
-    "protected mode by editing the configuration file, and setting the protected mode option to "
-    "'no', and then restarting the server. 3) If you started the server manually just for testing, "
-    "restart it with the '--protected-mode no' option. NOTE: You only need to do one of the above "
-    "things in order for the server to start accepting connections from the outside.\r\n";
+    "-DENIED Redis is running in protected mode because protected mode is enabled and no "
+    "password is set for the default user. In this mode connections are only accepted from the "
+    "loopback interface. If you want to connect from external computers to Redis you may adopt "
+    "one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG "
+    "SET protected-mode no' from the loopback interface by connecting to Redis from the same "
+    "host the server is running, however MAKE SURE Redis is not publicly accessible from "
+    "internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively "
+    "you can just disable the protected mode by editing the Redis configuration file, and "
+    "setting the protected mode option to 'no', and then restarting the server. 3) If you "
+    "started the server manually just for testing, restart it with the '--protected-mode no' "
+    "option. 4) Setup a an authentication password for the default user. NOTE: You only need to "
+    "do one of the above things in order for the server to start accepting connections from the "
+    "outside.\r\n";
 
 static void
 serve_connection(struct worker *worker, struct connection_mail *connection)
@@ -135,6 +138,14 @@ admit(struct worker *worker, int fd, bool is_unix)
 }
 
 static void
+worker_listener_end(struct listener *listener)
+{
+    list_remove(&listener->link);
+    close(listener->fd);
+    heap_free(listener);
+}
+
+static void
 worker_accepted(struct listener *listener, int32_t result)
 {
     struct worker *worker = listener->owner;
@@ -142,10 +153,75 @@ worker_accepted(struct listener *listener, int32_t result)
         close(result);
     } else if (result >= 0) {
         admit(worker, result, listener->is_unix);
+    } else if (listener->is_stopping) {
+        worker_listener_end(listener);
     } else if (result != -ECANCELED) {
         log_write(worker->shard.node->log, LOG_WARNING_LEVEL,
                   "Accepting client connection: %s", strerror(-result));
     }
+}
+
+/* ---- listening elsewhere ---- */
+
+static void
+worker_listener_stop(struct listener *listener)
+{
+    if (listener->is_stopping) {
+        return;
+    }
+    listener->is_stopping = true;
+    /* The cancellation takes its time; nobody shall connect meanwhile. */
+    (void)shutdown(listener->fd, SHUT_RDWR);
+    if (listener->is_paused) {
+        worker_listener_end(listener);
+    } else {
+        listener_stop(listener);
+    }
+}
+
+static bool
+listen_has(const struct worker_listen *listen, uint32_t id)
+{
+    for (uint32_t i = 0; i < listen->count; i++) {
+        if (listen->places[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+worker_listen_receive(struct worker *worker, struct worker_listen *listen)
+{
+    bool is_stopping = worker->reactor.is_stopping;
+    for (struct list_node *node = list_first(&worker->listeners), *next = NULL;
+         node != NULL && !is_stopping; node = next) {
+        next = list_next(&worker->listeners, node);
+        struct listener *listener = container_of(node, struct listener, link);
+        if (!listener->is_unix && !listen_has(listen, listener->id)) {
+            worker_listener_stop(listener);
+        }
+    }
+    for (uint32_t i = 0; i < listen->count; i++) {
+        const struct worker_listen_place *place = &listen->places[i];
+        if (place->fd >= 0 && is_stopping) {
+            close(place->fd);
+        } else if (place->fd >= 0) {
+            worker_listen(worker, place->id, place->fd, false);
+        }
+    }
+    heap_free(listen);
+}
+
+void
+worker_listen_change(struct worker *worker, uint32_t to, struct worker_listen *listen)
+{
+    if (to == worker->shard.index) {
+        worker_listen_receive(worker, listen);
+        return;
+    }
+    listen->mail.kind = MAIL_LISTEN;
+    mail_post(worker->setup->exchange, worker->shard.index, to, &listen->mail);
 }
 
 void
@@ -167,6 +243,8 @@ worker_begin(void *owner)
     shard->now_ns = worker->reactor.now_ns;
     shard->last_ticks = clock_ticks();
     shard->stats.is_latency_ignored = !shard->config->latency_tracking;
+    worker->reactor.mail_poll_ns =
+        worker->setup->is_oversubscribed ? 0 : (uint64_t)shard->config->mail_poll_us * 1000;
     stats_sample(shard);
 }
 
@@ -175,6 +253,10 @@ worker_mail(void *owner, struct mail *mail)
 {
     struct worker *worker = owner;
     if (router_receive(&worker->shard, mail)) {
+        return;
+    }
+    if (mail->kind == MAIL_LISTEN) {
+        worker_listen_receive(worker, container_of(mail, struct worker_listen, mail));
         return;
     }
     ASSERT(mail->kind == MAIL_CONNECTION);
@@ -201,8 +283,9 @@ worker_tick(struct worker *worker)
 {
     struct shard *shard = &worker->shard;
     worker->next_tick_ms = shard->now_ms + TICK_MS;
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        listener_resume(&worker->listeners[i]);
+    for (struct list_node *node = list_first(&worker->listeners); node != NULL;
+         node = list_next(&worker->listeners, node)) {
+        listener_resume(container_of(node, struct listener, link));
     }
     client_room_tick(&worker->room);
     struct shard_counters *counters = &shard->counters;
@@ -228,19 +311,31 @@ end_pause(struct worker *worker)
     }
 }
 
+static void
+worker_expire(struct shard *shard)
+{
+    uint64_t start_ticks = clock_ticks();
+    uint32_t step_count = 0;
+    for (uint32_t i = 0; i < EXPIRE_CALLS_MAX; i++) {
+        uint32_t count = shard_expire(shard, EXPIRE_STEPS);
+        step_count += count;
+        if (count < EXPIRE_STEPS ||
+            clock_monotonic_ns() - shard->now_ns > REACTOR_BACKGROUND_NS) {
+            break;
+        }
+    }
+    if (step_count > 0) {
+        shard->counters.expire_ns +=
+            clock_ticks_to_ns(&shard->node->clock_scale, clock_ticks() - start_ticks);
+    }
+}
+
 static bool
 worker_advance(void *owner)
 {
     struct worker *worker = owner;
     struct shard *shard = &worker->shard;
-    for (uint32_t i = 0; i < EXPIRE_CALLS_MAX; i++) {
-        if (shard_expire(shard, EXPIRE_STEPS) < EXPIRE_STEPS) {
-            break;
-        }
-        if (clock_monotonic_ns() - shard->now_ns > REACTOR_BACKGROUND_NS) {
-            break;
-        }
-    }
+    worker_expire(shard);
     /* The wall clock may have been set back. */
     if (shard->now_ms >= worker->next_tick_ms || worker->next_tick_ms > shard->now_ms + TICK_MS) {
         worker_tick(worker);
@@ -285,8 +380,9 @@ worker_next_ms(void *owner)
     struct worker *worker = owner;
     struct shard *shard = &worker->shard;
     bool has_tick = shard->session_count > 0;
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        has_tick |= worker->listeners[i].is_paused;
+    for (struct list_node *node = list_first(&worker->listeners); node != NULL;
+         node = list_next(&worker->listeners, node)) {
+        has_tick |= container_of(node, struct listener, link)->is_paused;
     }
     int64_t next_ms = has_tick ? worker->next_tick_ms : INT64_MAX;
     if (!shard->is_expiry_paused) {
@@ -337,7 +433,8 @@ ops_config_apply(void *core, const struct config *old, const struct config *now,
                  size_t error_size)
 {
     struct worker *worker = core;
-    return worker->setup->config_apply(worker->setup->stop_context, old, now, error, error_size);
+    return worker->setup->config_apply(worker->setup->stop_context, worker, old, now, error,
+                                       error_size);
 }
 
 /* ---- life ---- */
@@ -372,6 +469,7 @@ worker_create(struct worker *worker, const struct worker_setup *setup, uint32_t 
     shard->ops.session_refresh = ops_session_refresh;
     shard->ops.shutdown = ops_shutdown;
     shard->ops.config_apply = ops_config_apply;
+    list_create(&worker->listeners);
     client_room_create(&worker->room, shard, worker->ring);
     worker->reactor = (struct reactor){
         .core = index,
@@ -379,22 +477,23 @@ worker_create(struct worker *worker, const struct worker_setup *setup, uint32_t 
         .exchange = setup->exchange,
         .ops = &worker_reactor_ops,
         .owner = worker,
-        .mail_poll_ns = setup->is_oversubscribed ? 0 : (uint64_t)config->mail_poll_us * 1000,
     };
     return 0;
 }
 
 void
-worker_listen(struct worker *worker, int fd, bool is_unix)
+worker_listen(struct worker *worker, uint32_t id, int fd, bool is_unix)
 {
-    ASSERT(worker->listener_count < WORKER_LISTENERS_MAX);
-    struct listener *listener = &worker->listeners[worker->listener_count++];
+    struct listener *listener = heap_alloc(sizeof(*listener));
     listener_start(listener, worker->ring, fd, is_unix, worker, worker_accepted);
+    listener->id = id;
+    list_push_back(&worker->listeners, &listener->link);
 }
 
 void
 worker_run(struct worker *worker)
 {
+    worker->shard.memory_start_size = worker->shard.memory.used_size;
     reactor_run(&worker->reactor);
 }
 
@@ -403,24 +502,20 @@ static uint32_t
 worker_open_count(const struct worker *worker)
 {
     uint32_t count = atomic_load_explicit(&worker->connection_count, memory_order_relaxed);
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        count += !worker->listeners[i].is_paused;
-    }
-    return count;
+    return count + !list_is_empty(&worker->listeners);
 }
 
 void
 worker_close(struct worker *worker)
 {
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        listener_stop(&worker->listeners[i]);
+    for (struct list_node *node = list_first(&worker->listeners), *next = NULL; node != NULL;
+         node = next) {
+        next = list_next(&worker->listeners, node);
+        worker_listener_stop(container_of(node, struct listener, link));
     }
     client_room_close(&worker->room);
     for (uint32_t i = 0; i < CLOSE_WAITS_MAX && worker_open_count(worker) > 0; i++) {
         ring_wait(worker->ring, CLOSE_WAIT_NS);
-    }
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        close(worker->listeners[i].fd);
     }
     mail_flush(worker->setup->exchange, worker->shard.index);
 }

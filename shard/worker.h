@@ -9,7 +9,18 @@
 #include "shard/client.h"
 #include "shard/shard.h"
 
-#define WORKER_LISTENERS_MAX 20
+/** Where a core listens from now on, sent to it when that changes. The sender makes it; the core closes
+ * what it does not use, and frees it. */
+struct worker_listen {
+    struct mail mail;
+    uint32_t count;
+    struct worker_listen_place {
+        uint32_t id; /* of the endpoint */
+        int fd;      /* its new socket; -1: the one that the core has */
+    } places[];
+};
+
+struct worker;
 
 /** What main gives to all workers; constant while they run. */
 struct worker_setup {
@@ -22,10 +33,10 @@ struct worker_setup {
     /** Ends the process in order: told by any worker, carried out by main. Any thread. */
     void (*stop)(void *context, uint32_t flags);
     void *stop_context;
-    /** Bring other parts of the process up to date with a new configuration (log). Core's thread, all
-     * shards closed. 0 or -errno with the error text. */
-    int (*config_apply)(void *context, const struct config *old, const struct config *now,
-                        char *error, size_t error_size);
+    /** Bring other parts of the process up to date with a new configuration (log, listeners).
+     * `caller`'s thread, all shards closed. 0 or -errno with the error text. */
+    int (*config_apply)(void *context, struct worker *caller, const struct config *old,
+                        const struct config *now, char *error, size_t error_size);
 };
 
 struct worker {
@@ -34,20 +45,22 @@ struct worker {
     struct client_room room;
     const struct worker_setup *setup;
     struct ring *ring;
-    struct listener listeners[WORKER_LISTENERS_MAX];
-    uint32_t listener_count;
+    struct list listeners;
     int64_t next_tick_ms;
     bool is_paused;           /* CLIENT PAUSE was in force in the last turn */
     /** Connections given to this core and not yet ended: added to by whoever accepts, taken off here. */
     alignas(CACHE_LINE_SIZE) _Atomic uint32_t connection_count;
-    struct mail stop_mail;
 };
 
 /** Make the core's ring and shard, on the thread that will run it. 0 or -errno. */
 MUST_CHECK int worker_create(struct worker *worker, const struct worker_setup *setup,
                              uint32_t index, const struct config *config, int32_t cpu);
-/** Take connections from these descriptors, which the worker owns from now on. Before worker_run(). */
-void worker_listen(struct worker *worker, int fd, bool is_unix);
+/** Take connections from this descriptor, which the worker owns from now on. `id` is the endpoint's; 0
+ * for the Unix socket. Before worker_run(). */
+void worker_listen(struct worker *worker, uint32_t id, int fd, bool is_unix);
+/** Have core `to` listen on TCP where `listen` says and nowhere else; connections stay. `worker`'s
+ * thread; mail that it posts to `to` afterwards comes after the change. */
+void worker_listen_change(struct worker *worker, uint32_t to, struct worker_listen *listen);
 /** Serve until told to stop. */
 void worker_run(struct worker *worker);
 

@@ -6,9 +6,10 @@
  * own part, and the old one is deleted when the last has: no command ever sees half of a change, or
  * two configurations on two cores.
  *
- *     check     pairs? all names known, all values fine?         (nothing is closed for a typing
- * error) prepare   clone, config_set(), config_apply()              (listeners, log: may still
- * fail) part      shard->config = new run       delete old, "+OK"
+ *     check     pairs? names known? values fine?         nothing is closed for a typing error
+ *     prepare   clone, config_set(), config_apply()      sockets, limits: may still fail
+ *     part      shard->config = new
+ *     run       delete old, "+OK"
  *
  * REWRITE blocks its core on the disk: it is rare, and an answer before the file is safe would be a
  * lie.

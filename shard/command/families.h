@@ -13,6 +13,16 @@
     X(string_number_family)                                                                        \
     X(string_many_family)                                                                          \
     X(string_lcs_family)                                                                           \
+    X(set_family)                                                                                  \
+    X(set_algebra_family)                                                                          \
+    X(set_random_family)                                                                           \
+    X(hash_family)                                                                                 \
+    X(hash_more_family)                                                                            \
+    X(bit_family)                                                                                  \
+    X(bit_op_family)                                                                               \
+    X(bit_field_family)                                                                            \
+    X(hyperloglog_family)                                                                          \
+    X(hyperloglog_debug_family)                                                                    \
     X(key_family)                                                                                  \
     X(key_copy_family)                                                                             \
     X(key_expire_family)                                                                           \
@@ -34,6 +44,16 @@ extern const struct command_family string_set_family;    /* SET and its kin */
 extern const struct command_family string_number_family; /* INCR ... */
 extern const struct command_family string_many_family;   /* MGET MSET ... */
 extern const struct command_family string_lcs_family;    /* LCS */
+extern const struct command_family set_family;           /* SADD SREM SMOVE ... */
+extern const struct command_family set_algebra_family;   /* SINTER SUNION SDIFF ... */
+extern const struct command_family set_random_family;    /* SPOP SRANDMEMBER */
+extern const struct command_family hash_family;          /* HSET HGET HDEL ... */
+extern const struct command_family hash_more_family;     /* HINCRBY HRANDFIELD HSCAN ... */
+extern const struct command_family bit_family;           /* SETBIT GETBIT BITCOUNT BITPOS */
+extern const struct command_family bit_op_family;        /* BITOP */
+extern const struct command_family bit_field_family;     /* BITFIELD BITFIELD_RO */
+extern const struct command_family hyperloglog_family;   /* PFADD PFCOUNT PFMERGE */
+extern const struct command_family hyperloglog_debug_family; /* PFDEBUG PFSELFTEST */
 extern const struct command_family key_family;
 extern const struct command_family key_copy_family;
 extern const struct command_family key_expire_family;

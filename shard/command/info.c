@@ -195,11 +195,15 @@ info_part(struct part *part)
     info->counters = shard->counters;
     info->memory_used_size = shard->memory.used_size;
     info->memory_peak_size = shard->memory.peak_size;
+    info->memory_start_size = shard->memory_start_size;
     info->session_count = shard->session_count;
     stats_recent(shard, &info->recent);
     info_part_databases(shard, info);
     if ((sections & (1u << INFO_CLIENTS | 1u << INFO_MEMORY)) != 0) {
         info_part_sessions(shard, info);
+    }
+    if ((sections & 1u << INFO_CPU) != 0) {
+        process_thread_cpu(&info->cpu_thread);
     }
     if ((sections & 1u << INFO_CORES) != 0) {
         info->cpu_used_ns = clock_thread_cpu_ns();
@@ -219,6 +223,7 @@ info_sum_add(struct info_sum *sum, const struct info_part *info)
     sum->counters.longest_turn_ns = longest_turn_ns;
     sum->memory_used_size += info->memory_used_size;
     sum->memory_peak_size += info->memory_peak_size;
+    sum->memory_start_size += info->memory_start_size;
     sum->data_size += info->data_size;
     sum->session_count += info->session_count;
     sum->session_memory_size += info->session_memory_size;

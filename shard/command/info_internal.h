@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "core/process.h"
 #include "shard/call.h"
 #include "shard/shard.h"
 #include "shard/stats.h"
@@ -59,8 +60,10 @@ struct info_part {
     struct shard_counters counters;
     struct stats_sample recent;
     uint64_t cpu_used_ns;
+    struct process_cpu cpu_thread;
     uint64_t memory_used_size;
     uint64_t memory_peak_size;
+    uint64_t memory_start_size;
     uint64_t data_size;
     uint64_t key_count;
     uint64_t session_count;
@@ -85,6 +88,7 @@ struct info_sum {
     struct shard_counters counters;
     uint64_t memory_used_size;
     uint64_t memory_peak_size;
+    uint64_t memory_start_size;
     uint64_t data_size;
     uint64_t session_count;
     uint64_t session_memory_size;

@@ -5,7 +5,16 @@
  * Numbers of the operating system come from core/process.h, asked for once for each INFO at the
  * coordinator. Memory: `used_memory` is what the shards' accounts say, exact to the block; buffers
  * of connections are not in it, but in mem_clients_normal. The peak is the sum of the shards'
- * peaks, which need not have been at the same time: it is never too small.
+ * peaks, which need not have been at the same time: it is never too small. The allocator's three
+ * numbers are:
+ *
+ *     allocator_allocated   used_memory and the connections' buffers, by size class
+ *     allocator_active      of the next, what the allocator still counts as its own
+ *     allocator_resident    pages in RAM that belong to no file: the allocator's, and the stacks
+ *
+ * The allocator takes address space in large pieces, most of it never touched: that is no memory
+ * and not counted. What it has given back and the kernel has not yet taken is allocator_rss;
+ * rss_overhead is the program itself.
  */
 #include "core/clock.h"
 #include "core/heap.h"
@@ -114,23 +123,59 @@ info_policy_name(enum config_maxmemory_policy policy)
     return names[policy];
 }
 
+/** Of used_memory: the most it was, what is not keys and values, and what the empty server had. */
+static void
+info_memory_used(const struct info_sum *sum, uint64_t used, uint64_t peak, struct output *out)
+{
+    uint64_t data = MIN(sum->data_size, used);
+    uint64_t beyond_start = used - MIN(sum->memory_start_size, used);
+    info_print(
+        out,
+        "used_memory_peak_perc:%.2f%%\r\nused_memory_overhead:%llu\r\n"
+        "used_memory_startup:%llu\r\nused_memory_dataset:%llu\r\n"
+        "used_memory_dataset_perc:%.2f%%\r\n",
+        peak == 0 ? 0 : 100.0 * (double)used / (double)peak, (unsigned long long)(used - data),
+        (unsigned long long)sum->memory_start_size, (unsigned long long)sum->data_size,
+        beyond_start == 0 ? 0 : 100.0 * (double)MIN(data, beyond_start) / (double)beyond_start);
+}
+
+/** What the allocator has given out, what it has for that, and what lies in RAM. */
+struct info_allocator {
+    uint64_t allocated;
+    uint64_t active;
+    uint64_t resident;
+};
+
+/** How much more the one is than the other, as a ratio and in bytes. */
+static void
+info_memory_gap(struct output *out, const char *name, uint64_t outer, uint64_t inner)
+{
+    info_print(out, "%s_ratio:%.2f\r\n%s_bytes:%lld\r\n", name,
+               inner == 0 ? 0 : (double)outer / (double)inner, name,
+               (long long)outer - (long long)inner);
+}
+
 void
 info_memory(const struct info_sum *sum, struct output *out)
 {
     uint64_t used = sum->memory_used_size;
     uint64_t peak = MAX(sum->memory_peak_size, used);
     uint64_t resident = process_resident_size();
+    uint64_t anonymous = process_anonymous_size();
+    struct info_allocator allocator = {
+        .allocated = used + sum->session_memory_size,
+        .active = MIN(process_heap_size(), anonymous),
+        .resident = anonymous,
+    };
     info_memory_bytes(out, "used_memory", used);
     info_memory_bytes(out, "used_memory_rss", resident);
     info_memory_bytes(out, "used_memory_peak", peak);
+    info_memory_used(sum, used, peak, out);
     info_print(out,
-               "used_memory_peak_perc:%.2f%%\r\nused_memory_overhead:%llu\r\n"
-               "used_memory_startup:0\r\nused_memory_dataset:%llu\r\n"
-               "used_memory_dataset_perc:%.2f%%\r\n",
-               peak == 0 ? 0 : 100.0 * (double)used / (double)peak,
-               (unsigned long long)(used - MIN(sum->data_size, used)),
-               (unsigned long long)sum->data_size,
-               used == 0 ? 0 : 100.0 * (double)MIN(sum->data_size, used) / (double)used);
+               "allocator_allocated:%llu\r\nallocator_active:%llu\r\n"
+               "allocator_resident:%llu\r\n",
+               (unsigned long long)allocator.allocated, (unsigned long long)allocator.active,
+               (unsigned long long)allocator.resident);
     info_memory_bytes(out, "total_system_memory", process_machine_memory_size());
     info_print(out, "used_memory_lua:0\r\nused_memory_vm_eval:0\r\nused_memory_lua_human:0B\r\n"
                     "used_memory_scripts_eval:0\r\nnumber_of_cached_scripts:0\r\n"
@@ -139,12 +184,12 @@ info_memory(const struct info_sum *sum, struct output *out)
                     "used_memory_vm_total_human:0B\r\nused_memory_functions:0\r\n"
                     "used_memory_scripts:0\r\nused_memory_scripts_human:0B\r\n");
     info_memory_bytes(out, "maxmemory", sum->config->maxmemory);
-    info_print(out,
-               "maxmemory_policy:%s\r\nmem_fragmentation_ratio:%.2f\r\n"
-               "mem_fragmentation_bytes:%lld\r\n",
-               info_policy_name((enum config_maxmemory_policy)sum->config->maxmemory_policy),
-               used == 0 ? 0 : (double)resident / (double)used,
-               (long long)resident - (long long)used);
+    info_print(out, "maxmemory_policy:%s\r\n",
+               info_policy_name((enum config_maxmemory_policy)sum->config->maxmemory_policy));
+    info_memory_gap(out, "allocator_frag", allocator.active, allocator.allocated);
+    info_memory_gap(out, "allocator_rss", allocator.resident, allocator.active);
+    info_memory_gap(out, "rss_overhead", resident, allocator.resident);
+    info_memory_gap(out, "mem_fragmentation", resident, used);
     info_print(out,
                "mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\n"
                "mem_total_replication_buffers:0\r\nmem_clients_slaves:0\r\n"
@@ -157,7 +202,6 @@ info_memory(const struct info_sum *sum, struct output *out)
 void
 info_cpu(const struct info_sum *sum, struct output *out)
 {
-    MAYBE(sum->part_count == 1);
     struct process_cpu cpu;
     process_cpu(&cpu);
     info_print(out,
@@ -165,6 +209,13 @@ info_cpu(const struct info_sum *sum, struct output *out)
                "used_cpu_sys_children:0.000000\r\nused_cpu_user_children:0.000000\r\n",
                (long long)(cpu.system_us / 1000000), (long long)(cpu.system_us % 1000000),
                (long long)(cpu.user_us / 1000000), (long long)(cpu.user_us % 1000000));
+    /* The thread that takes signals and the Unix socket is core 0's. */
+    const struct process_cpu *first = &sum->parts[0]->cpu_thread;
+    info_print(out,
+               "used_cpu_sys_main_thread:%lld.%06lld\r\n"
+               "used_cpu_user_main_thread:%lld.%06lld\r\n",
+               (long long)(first->system_us / 1000000), (long long)(first->system_us % 1000000),
+               (long long)(first->user_us / 1000000), (long long)(first->user_us % 1000000));
 }
 
 /** There are no files yet: all of it is what redis-server shows with `save ""` and no AOF. */

@@ -12,10 +12,11 @@
  * cursor holds no state here; any number of walks may be under way, abandoned or begun in the
  * middle.
  *
- * One turn of a walk looks at a bounded number of buckets. Empty slots cost next to nothing, so
- * that an empty database is passed in one call; where COUNT wants more than a turn may give, the
- * walk posts itself the next turn. Slots that change owner at every step would make it hop without
- * end: after SCAN_HOPS_MAX it answers with the cursor that it has.
+ * A walk does a bounded amount of work on each shard, then it answers with the cursor that it has,
+ * be COUNT met or not: COUNT is a wish, and whoever wants all keys comes again until the cursor is
+ * 0. Empty slots cost next to nothing, so that an empty database is passed in one call. Slots that
+ * change owner at every step would make a walk hop without end: after SCAN_HOPS_MAX it answers,
+ * too.
  *
  * A pattern whose only hash tag is spelled out, {user1}:*, can match in one slot alone; KEYS and
  * SCAN then look nowhere else.
@@ -28,8 +29,9 @@
 #include "core/number.h"
 #include "shard/shard.h"
 
-/** Buckets that one turn of a walk looks at: a fraction of a millisecond when all are full. */
-#define SCAN_BUCKETS_MAX 2048
+/** Buckets and keys that a walk looks at on one shard at a time: under a millisecond, each a cache
+ * miss. */
+#define SCAN_STEPS_MAX 8192
 #define SCAN_HOPS_MAX 2048
 #define SCAN_COUNT_DEFAULT 10
 #define SCAN_POSITION_MASK ((UINT64_C(1) << TABLE_POSITION_BITS) - 1)
@@ -266,9 +268,9 @@ owned_end(const struct shard *shard, uint32_t slot)
     return slot;
 }
 
-/* Scan this shard's slots from *cursor to `end` until COUNT is met or the turn's share is used up.
- * False: stopped within. True: *cursor is at `end`. */
-static bool
+/* Scan this shard's slots from *cursor to `end`, until COUNT is met or this shard's share is used
+ * up. */
+static void
 scan_slots(struct part *part, const struct scan_arguments *arguments, struct scan_walk *walk,
            uint32_t end, uint64_t *cursor)
 {
@@ -276,30 +278,25 @@ scan_slots(struct part *part, const struct scan_arguments *arguments, struct sca
     struct key_visit visit = {.filter = &arguments->filter, .part = part};
     uint32_t slot = (uint32_t)(*cursor >> TABLE_POSITION_BITS);
     uint64_t position = *cursor & SCAN_POSITION_MASK;
-    uint32_t bucket_count = 0;
-    bool is_through = false;
+    uint64_t bucket_count = 0;
     while (walk->seen_count + visit.seen_count < arguments->count &&
-           bucket_count < SCAN_BUCKETS_MAX) {
+           bucket_count + visit.seen_count < SCAN_STEPS_MAX) {
         if (position == 0) {
             slot = MIN(keyspace_slot_next(keyspace, part->db, slot), end);
         }
         if (slot == end) {
-            is_through = true;
             break;
         }
         position = keyspace_scan(keyspace, part->db, slot, position, key_visit_entry, &visit);
         bucket_count++;
-        if (position == 0) {
-            slot++;
-        }
-        if (slot == end) {
-            is_through = true;
-            break;
-        }
+        slot += position == 0;
+    }
+    /* Where nothing follows, the walk need not come again to find that out. */
+    if (position == 0) {
+        slot = MIN(keyspace_slot_next(keyspace, part->db, slot), end);
     }
     walk->seen_count += visit.seen_count;
     *cursor = (uint64_t)slot << TABLE_POSITION_BITS | position;
-    return is_through;
 }
 
 /* Sets part->cursor to where the walk stands, and part->next_shard. The first turn runs wherever
@@ -337,9 +334,11 @@ key_scan_part(struct part *part)
         part->cursor = 0;
         return;
     }
-    if (walk->seen_count < arguments.count && walk->hop_count < SCAN_HOPS_MAX) {
+    uint16_t owner = part->shard->node->slot_owner[part->cursor >> TABLE_POSITION_BITS];
+    if (owner != part->shard->index && walk->seen_count < arguments.count &&
+        walk->hop_count < SCAN_HOPS_MAX) {
         walk->hop_count++;
-        part->next_shard = part->shard->node->slot_owner[part->cursor >> TABLE_POSITION_BITS];
+        part->next_shard = owner;
     }
 }
 

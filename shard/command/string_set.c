@@ -378,6 +378,18 @@ static const struct command_argument getex_arguments[] = {
     {0},
 };
 
+/** With GET it reads its key, too. */
+static uint32_t
+set_key_flags(const struct slice *argv, uint32_t argc)
+{
+    for (uint32_t i = 3; i < argc; i++) {
+        if (slice_is_word(argv[i], "get")) {
+            return KEY_RW | KEY_ACCESS | KEY_UPDATE;
+        }
+    }
+    return KEY_OW | KEY_UPDATE;
+}
+
 static const struct command string_set_commands[] = {
     {.name = "set",
      .run = set_run,
@@ -390,6 +402,7 @@ static const struct command string_set_commands[] = {
                     .find = KEYS_FIND_RANGE,
                     .step = 1}},
      .key_spec_count = 1,
+     .key_flags = set_key_flags,
      .group = GROUP_STRING,
      .since = "1.0.0",
      .complexity = "O(1)",

@@ -1,9 +1,10 @@
 #include "shard/value/value.h"
 
+#include "shard/value/object.h"
+
 /*
- * value.c: the names of types and encodings, and the one switch over all collections.
- * Whoever holds a value without knowing what it is (deletion, flush, accounting) asks here; the
- * collections themselves know nothing of each other.
+ * value.c: the names of types and encodings, and values that are collections, whatever these are:
+ * object.c knows that.
  */
 
 const char *
@@ -58,16 +59,20 @@ size_t
 value_object_size(const struct value *value)
 {
     ASSERT(value->is_object);
-    /* No type is stored as an object. */
-    ASSERT(value->object == NULL);
-    return 0;
+    return object_size(value->object);
+}
+
+struct value
+value_object_copy(const struct value *value)
+{
+    ASSERT(value->is_object);
+    return value_object(value->type, value->encoding,
+                        object_copy(value->type, value->encoding, value->object));
 }
 
 void
-value_object_delete(struct memory *memory, const struct value *value)
+value_object_delete(const struct value *value)
 {
-    (void)memory;
     ASSERT(value->is_object);
-    /* No type is stored as an object. */
-    ASSERT(value->object == NULL);
+    object_delete(value->type, value->encoding, value->object);
 }

@@ -78,8 +78,11 @@ const char *value_encoding_name(enum value_encoding encoding);
 /** "string", "none" ...: as TYPE answers. */
 const char *value_type_name(enum value_type type);
 
+/* ---- collections: shard/value/object.h ---- */
+
 /** What a collection takes beside its entry, in bytes. */
 size_t value_object_size(const struct value *value);
-
-/** Free a collection. The one place that knows them all. */
-void value_object_delete(struct memory *memory, const struct value *value);
+/** A deep copy, which is in nobody's account yet. */
+struct value value_object_copy(const struct value *value);
+/** Free a collection, at once, however large it is. It is in nobody's account any more. */
+void value_object_delete(const struct value *value);

@@ -303,6 +303,7 @@ static const struct {
      "ERR CONFIG SET failed (possibly related to argument 'proc-title-template') - template format "
      "is invalid or contains unknown variables"},
     {"proc-title-template", "a {port} b", "a {port} b"},
+    {"proc-title-template", "a {{b} }", "a {{b} }"},
     {"tcp-keepalive", "05",
      "ERR CONFIG SET failed (possibly related to argument 'tcp-keepalive') - argument couldn't be "
      "parsed into an integer"},
@@ -516,6 +517,18 @@ Test(config, set_refuses_a_name_twice_but_takes_an_alias_too)
     cr_assert_eq(config_set(config, twice, 2, CONFIG_PEER_LOCAL, error, sizeof(error)), -EINVAL);
     cr_assert_str_eq(error, "ERR CONFIG SET failed (possibly related to argument 'timeout') - "
                             "duplicate parameter");
+    struct config_pair capitals[] = {{SLICE("timeout"), SLICE("5")}, {SLICE("TIMEOUT"), SLICE("6")}};
+    cr_assert_eq(config_set(config, capitals, 2, CONFIG_PEER_LOCAL, error, sizeof(error)), -EINVAL);
+    cr_assert_str_eq(error, "ERR CONFIG SET failed (possibly related to argument 'TIMEOUT') - "
+                            "duplicate parameter");
+    struct config_pair fixed[] = {{SLICE("Databases"), SLICE("5")}};
+    cr_assert_eq(config_set(config, fixed, 1, CONFIG_PEER_LOCAL, error, sizeof(error)), -EINVAL);
+    cr_assert_str_eq(error, "ERR CONFIG SET failed (possibly related to argument 'Databases') - "
+                            "can't set immutable config");
+    /* What is wrong with a value is said with the table's spelling. */
+    struct config_pair wrong[] = {{SLICE("Loglevel"), SLICE("loud")}};
+    cr_assert_eq(config_set(config, wrong, 1, CONFIG_PEER_LOCAL, error, sizeof(error)), -EINVAL);
+    cr_assert_not_null(strstr(error, "argument 'loglevel')"));
     struct config_pair both[] = {{SLICE("hash-max-ziplist-entries"), SLICE("5")},
                                  {SLICE("hash-max-listpack-entries"), SLICE("6")}};
     cr_assert_eq(config_set(config, both, 2, CONFIG_PEER_LOCAL, error, sizeof(error)), 0);

@@ -5,6 +5,8 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 Test(info, sections)
 {
@@ -163,5 +165,84 @@ Test(info, fields_that_dashboards_read)
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
         cr_assert(rig_shows(rig, "INFO", fields[i]));
     }
+    rig_delete(rig);
+}
+
+/** The fields of redis-server 7.0 in its order, each between blanks. */
+static const struct {
+    const char *section;
+    const char *fields;
+} ordered_fields[] = {
+    {"memory",
+     "used_memory used_memory_human used_memory_rss used_memory_rss_human used_memory_peak "
+     "used_memory_peak_human used_memory_peak_perc used_memory_overhead "
+     "used_memory_startup used_memory_dataset used_memory_dataset_perc allocator_allocated "
+     "allocator_active allocator_resident total_system_memory total_system_memory_human "
+     "used_memory_lua used_memory_vm_eval used_memory_lua_human used_memory_scripts_eval "
+     "number_of_cached_scripts number_of_functions number_of_libraries "
+     "used_memory_vm_functions used_memory_vm_total used_memory_vm_total_human "
+     "used_memory_functions used_memory_scripts used_memory_scripts_human maxmemory "
+     "maxmemory_human maxmemory_policy allocator_frag_ratio allocator_frag_bytes "
+     "allocator_rss_ratio allocator_rss_bytes rss_overhead_ratio rss_overhead_bytes "
+     "mem_fragmentation_ratio mem_fragmentation_bytes mem_not_counted_for_evict "
+     "mem_replication_backlog mem_total_replication_buffers mem_clients_slaves "
+     "mem_clients_normal mem_cluster_links mem_aof_buffer mem_allocator "
+     "active_defrag_running lazyfree_pending_objects lazyfreed_objects"},
+    {"stats", "total_connections_received total_commands_processed instantaneous_ops_per_sec "
+              "total_net_input_bytes total_net_output_bytes total_net_repl_input_bytes "
+              "total_net_repl_output_bytes instantaneous_input_kbps instantaneous_output_kbps "
+              "instantaneous_input_repl_kbps instantaneous_output_repl_kbps rejected_connections "
+              "sync_full sync_partial_ok sync_partial_err expired_keys expired_stale_perc "
+              "expired_time_cap_reached_count expire_cycle_cpu_milliseconds evicted_keys "
+              "evicted_clients total_eviction_exceeded_time current_eviction_exceeded_time "
+              "keyspace_hits keyspace_misses pubsub_channels pubsub_patterns pubsubshard_channels "
+              "latest_fork_usec total_forks migrate_cached_sockets slave_expires_tracked_keys "
+              "active_defrag_hits active_defrag_misses active_defrag_key_hits "
+              "active_defrag_key_misses total_active_defrag_time current_active_defrag_time "
+              "tracking_total_keys tracking_total_items tracking_total_prefixes "
+              "unexpected_error_replies total_error_replies dump_payload_sanitizations "
+              "total_reads_processed total_writes_processed io_threaded_reads_processed "
+              "io_threaded_writes_processed reply_buffer_shrinks reply_buffer_expands"},
+    {"cpu", "used_cpu_sys used_cpu_user used_cpu_sys_children used_cpu_user_children "
+            "used_cpu_sys_main_thread used_cpu_user_main_thread"},
+};
+
+Test(info, fields_stand_in_the_order_of_redis_server)
+{
+    struct rig *rig = rig_new();
+    for (uint32_t i = 0; i < ARRAY_COUNT(ordered_fields); i++) {
+        char request[64];
+        snprintf(request, sizeof(request), "INFO %s", ordered_fields[i].section);
+        const char *place = harness_line(rig->harness, request);
+        char *names = strdup(ordered_fields[i].fields);
+        char *rest = NULL;
+        for (char *name = strtok_r(names, " ", &rest); name != NULL;
+             name = strtok_r(NULL, " ", &rest)) {
+            char line[128];
+            snprintf(line, sizeof(line), "\r\n%s:", name);
+            const char *found = strstr(place, line);
+            cr_assert_not_null(found, "INFO %s: %s is missing or too early", request + 5, name);
+            place = found;
+        }
+        free(names);
+    }
+    rig_delete(rig);
+}
+
+Test(info, reads_writes_and_expiry_are_counted)
+{
+    struct rig *rig = rig_new();
+    struct shard *shard = rig->harness->shard;
+    shard->counters.read_count = 7;
+    shard->counters.write_count = 5;
+    shard->counters.expire_ns = 3999999;
+    shard->memory_start_size = 1000;
+    cr_assert(
+        rig_shows(rig, "INFO stats", "total_reads_processed:7\r\ntotal_writes_processed:5\r\n"));
+    cr_assert(rig_shows(rig, "INFO stats", "expire_cycle_cpu_milliseconds:3\r\n"));
+    cr_assert(rig_shows(rig, "INFO memory", "used_memory_startup:1000\r\n"));
+    harness_line(rig->harness, "CONFIG RESETSTAT");
+    cr_assert(
+        rig_shows(rig, "INFO stats", "total_reads_processed:0\r\ntotal_writes_processed:0\r\n"));
     rig_delete(rig);
 }
