@@ -136,10 +136,11 @@ def ignore(ours, theirs):
 
 
 def help_shape(ours, theirs):
-    """HELP: the words are our own, but the type is the same and the first line names the command."""
+    """HELP: the words are our own; the type is the same and the first line names the command."""
     ours, theirs = parse(ours), parse(theirs)
     if kind(ours) != kind(theirs):
         return "other type"
     if not isinstance(ours, list) or {kind(x) for x in ours} != {kind(x) for x in theirs}:
         return "not an array of simple strings"
-    return None if bytes(ours[0]).split()[:1] == bytes(theirs[0]).split()[:1] else "other first line"
+    same_name = bytes(ours[0]).split()[:1] == bytes(theirs[0]).split()[:1]
+    return None if same_name else "other first line"

@@ -92,8 +92,6 @@ CONFIG_VALUES = {
                                     b"normal 0 0 x", b"slave 256mb 64mb 60",
                                     b"normal 0 0 0 pubsub 32mb 8mb 60", b"replica 1 2 3", b""),
     b"loglevel": (b"notice", b"warning", b"NOTICE", b"nope", b""),
-    b"slowlog-log-slower-than": (b"10000", b"-1", b"-2", b"x"),
-    b"slowlog-max-len": (b"128", b"0", b"-1"),
     b"protected-mode": (b"yes", b"no", b"maybe", b"YES", b""),
     b"hz": (b"10", b"100", b"x"),
     b"databases": (b"16", b"17"),
@@ -103,7 +101,8 @@ CONFIG_VALUES = {
 CONFIG_NAMES = sorted(CONFIG_VALUES)
 CONFIG_RESTORED = [b"maxclients", b"10000", b"timeout", b"0", b"client-query-buffer-limit", b"1gb",
                    b"proto-max-bulk-len", b"512mb", b"client-output-buffer-limit", b"normal 0 0 0",
-                   b"protected-mode", b"yes", b"loglevel", b"notice"]
+                   b"protected-mode", b"yes", b"loglevel", b"notice", b"tcp-keepalive", b"300",
+                   b"hz", b"10", b"latency-tracking", b"yes"]
 
 
 def do_config_set(v):
@@ -134,8 +133,9 @@ GETKEYS_COMMANDS = [
     [b"GET", b"k"], [b"MGET", b"a", b"b"], [b"MSET", b"a", b"1", b"b", b"2"], [b"MSET", b"a"],
     [b"SET", b"k", b"v", b"GET"], [b"SET", b"k"], [b"RENAME", b"a", b"b"], [b"PING"], [b"NOPE"],
     [b"COPY", b"a", b"b", b"DB", b"1"], [b"DEL", b"a", b"b", b"c"], [b"LCS", b"a", b"b", b"LEN"],
-    [b"OBJECT", b"ENCODING", b"k"], [b"OBJECT", b"HELP"], [b"MEMORY", b"USAGE", b"k"], [b"FLUSHALL"],
-    [b"CONFIG", b"GET", b"x"], [b"EXISTS", b"a", b"a"], [b"get", b"k"], [b"GETEX", b"k", b"EX", b"1"],
+    [b"OBJECT", b"ENCODING", b"k"], [b"OBJECT", b"HELP"], [b"MEMORY", b"USAGE", b"k"],
+    [b"FLUSHALL"], [b"CONFIG", b"GET", b"x"], [b"EXISTS", b"a", b"a"], [b"get", b"k"],
+    [b"GETEX", b"k", b"EX", b"1"],
     [b"SETRANGE", b"k", b"1", b"x"], [b"MOVE", b"k", b"1"], [b"SCAN", b"0"], [b"OBJECT"], [b""]]
 
 
@@ -147,7 +147,8 @@ def do_command(v):
     if draw < 5:
         return Command([b"COMMAND", b"COUNT"], same_kind)
     if draw < 6:
-        return v.choice(([b"COMMAND", b"INFO", b"nope"], [b"COMMAND", b"INFO", b"nope", b"config|x"],
+        return v.choice(([b"COMMAND", b"INFO", b"nope"],
+                         [b"COMMAND", b"INFO", b"nope", b"config|x"],
                          [b"COMMAND", b"DOCS", b"nope"], [b"COMMAND", b"NOPE"],
                          [b"COMMAND", b"GETKEYS"], [b"COMMAND", b"COUNT", b"x"],
                          [b"COMMAND", b"LIST", b"FILTERBY"],

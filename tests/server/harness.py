@@ -2,7 +2,8 @@
 back end and shard count, and count.
 
 A test is a function `test_name(server)` with a server of its own file's choice, or
-`test_name(start)` where `start(**options)` starts further servers (see Server). It fails by raising.
+`test_name(start)` where `start(**options)` starts further servers (see Server). It fails by
+raising.
 """
 
 import inspect

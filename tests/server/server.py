@@ -87,9 +87,13 @@ class Server:
         words += ["--enable-debug-command", "yes", *args]
         self.words = words
         self.exit_code = None
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(words, cwd=self.directory, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=subprocess.STDOUT)
+        try:
+            with open(self.log_path, "wb") as log:
+                self.process = subprocess.Popen(words, cwd=self.directory, stdout=log,
+                                                stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        except OSError:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
         self.pid = self.process.pid
         if wait:
             try:

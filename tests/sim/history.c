@@ -1,9 +1,9 @@
 /*
  * history.c: what clients ask for, drawn from the seed before anything runs.
- * Few keys, so that requests collide; some share a slot, so that one command has several keys of one
- * shard. Written values are different from each other as far as possible, so that a reply tells which
- * write it saw. Everything is drawn first: the schedule does not change what is asked, and a fault
- * that is switched on meets the same requests.
+ * Few keys, so that requests collide; some share a slot, so that one command has several keys of
+ * one shard. Written values are different from each other as far as possible, so that a reply tells
+ * which write it saw. Everything is drawn first: the schedule does not change what is asked, and a
+ * fault that is switched on meets the same requests.
  */
 #include "sim.h"
 
@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LARGE_VALUE_SIZE 20000
+/** Keys of a wide command: more than views, batches and stacks have room for. */
+#define WIDE_KEY_COUNT_MAX 160
 
 struct draw {
     struct sim *sim;
@@ -39,7 +40,8 @@ draw_percent(struct draw *draw, uint32_t percent)
 static struct slice
 op_argument(struct sim_op *op, struct slice bytes)
 {
-    ASSERT(op->argc < SIM_ARGUMENTS_MAX);
+    op->argv = realloc(op->argv, (op->argc + 1) * sizeof(*op->argv));
+    ASSERT(op->argv != NULL);
     char *copy = malloc(bytes.size + 1);
     ASSERT(copy != NULL);
     if (bytes.size > 0) {
@@ -64,15 +66,34 @@ op_number(struct sim_op *op, int64_t number)
     op_word(op, text);
 }
 
+static void
+op_key(struct sim_op *op, uint32_t key)
+{
+    op->keys = realloc(op->keys, (op->key_count + 1) * sizeof(*op->keys));
+    op->values = realloc(op->values, (op->key_count + 1) * sizeof(*op->values));
+    ASSERT(op->keys != NULL && op->values != NULL);
+    op->values[op->key_count] = slice_of(NULL, 0);
+    op->keys[op->key_count++] = key;
+}
+
 static uint32_t
 draw_key(struct draw *draw)
 {
-    struct sim_op *op = draw->op;
-    ASSERT(op->key_count < SIM_OP_KEYS_MAX);
     uint32_t key = draw_below(draw, draw->sim->shape.key_count);
-    op->keys[op->key_count++] = key;
-    op_word(op, draw->sim->keys[key]);
+    op_key(draw->op, key);
+    op_word(draw->op, draw->sim->keys[key]);
     return key;
+}
+
+static void
+op_value(struct sim_op *op, struct slice bytes)
+{
+    if (op->key_count == 0) {
+        op->values = malloc(sizeof(*op->values));
+        ASSERT(op->values != NULL);
+    }
+    struct slice argument = op_argument(op, bytes);
+    op->values[MAX(op->key_count, 1u) - 1] = argument;
 }
 
 /** For the last key. Now and then a number, so that INCR finds some. */
@@ -88,22 +109,22 @@ draw_value(struct draw *draw)
     }
     size_t size = strlen(text);
     if (draw->sim->shape.has_large_values && draw_percent(draw, 30)) {
-        size_t large = draw_percent(draw, 25) ? LARGE_VALUE_SIZE : 45 + draw_below(draw, 200);
+        size_t large = draw_percent(draw, 25) ? SIM_LARGE_SIZE : 45 + draw_below(draw, 200);
         char *bytes = malloc(large);
         ASSERT(bytes != NULL);
         memset(bytes, '.', large);
         memcpy(bytes, text, size);
-        op->values[MAX(op->key_count, 1u) - 1] = op_argument(op, slice_of(bytes, large));
+        op_value(op, slice_of(bytes, large));
         free(bytes);
         return;
     }
-    op->values[MAX(op->key_count, 1u) - 1] = op_argument(op, slice_of(text, size));
+    op_value(op, slice_of(text, size));
 }
 
 static int64_t
 draw_lifetime(struct draw *draw)
 {
-    draw->op->number = 1 + (int64_t)draw_below(draw, draw_percent(draw, 50) ? 30 : 1000);
+    draw->op->number = 1 + (int64_t)draw_below(draw, draw_percent(draw, 80) ? 50 : 1000);
     return draw->op->number;
 }
 
@@ -122,6 +143,9 @@ draw_set(struct draw *draw)
     draw_key(draw);
     draw_value(draw);
     op->option = draw_percent(draw, 40) ? SIM_SET_PLAIN : draw_below(draw, 6);
+    if (draw->sim->shape.has_deadlines && draw_percent(draw, 40)) {
+        op->option = SIM_SET_PX;
+    }
     if (op->option == SIM_SET_PX && !draw->sim->shape.has_deadlines) {
         op->option = SIM_SET_GET;
     }
@@ -183,7 +207,7 @@ draw_move(struct draw *draw)
     draw_plain(draw, VERB_MOVE, "MOVE");
     op->other_db = (uint16_t)(1 - draw->db);
     op_number(op, op->other_db);
-    op->keys[op->key_count++] = op->keys[0];
+    op_key(op, op->keys[0]);
 }
 
 static void
@@ -191,7 +215,7 @@ draw_single(struct draw *draw)
 {
     struct sim_op *op = draw->op;
     bool has_deadlines = draw->sim->shape.has_deadlines;
-    uint32_t drawn = draw_below(draw, has_deadlines ? 24 : 19);
+    uint32_t drawn = draw_below(draw, has_deadlines ? 32 : 19);
     if (drawn < 4) {
         draw_plain(draw, VERB_GET, "GET");
     } else if (drawn < 8) {
@@ -278,6 +302,9 @@ draw_multi(struct draw *draw)
     op->verb = rows[drawn].verb;
     op_word(op, rows[drawn].word);
     uint32_t count = 2 + draw_below(draw, draw->sim->shape.key_span_max - 1);
+    if (draw_percent(draw, 3)) {
+        count += draw_below(draw, WIDE_KEY_COUNT_MAX);
+    }
     for (uint32_t i = 0; i < count; i++) {
         draw_key(draw);
         if (op->verb == VERB_MSET || op->verb == VERB_MSETNX) {
@@ -354,8 +381,7 @@ draw_local(struct draw *draw)
     } else {
         op->verb = VERB_WRONG;
         op_word(op, "GET");
-        sim_bytes_format(&op->expected,
-                         "-ERR wrong number of arguments for 'get' command\r\n");
+        sim_bytes_format(&op->expected, "-ERR wrong number of arguments for 'get' command\r\n");
     }
 }
 
@@ -420,7 +446,8 @@ draw_shape(struct sim *sim, struct random *random)
     struct draw draw = {.sim = sim, .random = random};
     struct sim_shape *shape = &sim->shape;
     shape->shard_count = 2 + draw_below(&draw, SIM_SHARDS_MAX - 1);
-    shape->conn_count = draw_percent(&draw, 10) ? 5 + draw_below(&draw, 4) : 2 + draw_below(&draw, 3);
+    shape->conn_count =
+        draw_percent(&draw, 10) ? 5 + draw_below(&draw, 4) : 2 + draw_below(&draw, 3);
     shape->key_count = 2 + draw_below(&draw, 7);
     shape->op_count_max = 5 + draw_below(&draw, 36);
     shape->pipeline_max = 1 + draw_below(&draw, 20);
@@ -430,13 +457,15 @@ draw_shape(struct sim *sim, struct random *random)
     shape->weight_gather = draw_percent(&draw, 50) ? 0 : draw_below(&draw, 15);
     shape->weight_local = draw_below(&draw, 5);
     shape->key_span_max = 2 + draw_below(&draw, 5);
-    shape->has_deadlines = draw_percent(&draw, 50);
+    shape->has_deadlines = draw_percent(&draw, 60);
+    shape->has_skew = draw_percent(&draw, 40);
     shape->has_databases = draw_percent(&draw, 40);
     shape->has_large_values = draw_percent(&draw, 40);
     shape->has_endings = draw_percent(&draw, 25);
     shape->has_journal = draw_percent(&draw, 50);
     shape->has_priorities = draw_percent(&draw, 60);
     shape->tag_percent = draw_below(&draw, 60);
+    shape->is_strict = draw_percent(&draw, 15);
     if (sim->options.shard_count != 0) {
         shape->shard_count = sim->options.shard_count;
     }
@@ -445,9 +474,11 @@ draw_shape(struct sim *sim, struct random *random)
         shape->op_count_max = 12000;
         shape->pipeline_max = 12000;
         shape->weight_single = 1000;
-        shape->weight_multi = 2;
+        shape->weight_multi = sim->options.seed % 2 == 0 ? 2 : 0;
+        shape->weight_gather = 0;
         shape->weight_closed = 0;
         shape->has_endings = false;
+        shape->has_priorities = true;
         shape->has_large_values = false;
     }
 }
@@ -461,10 +492,11 @@ draw_keys(struct draw *draw)
         size_t room = sizeof(sim->keys[i]);
         if (i > 0 && draw_percent(draw, sim->shape.tag_percent)) {
             uint32_t like = draw_below(draw, i);
-            const char *tag = sim->keys[like];
+            char tag[sizeof(sim->keys[0])];
+            memcpy(tag, sim->keys[like], sizeof(tag));
             bool is_tagged = tag[0] == '{';
-            snprintf(key, room, "{%.*s}%u", (int)(is_tagged ? strcspn(tag + 1, "}") : strlen(tag)),
-                     tag + is_tagged, i);
+            tag[is_tagged ? strcspn(tag, "}") : strlen(tag)] = '\0';
+            snprintf(key, room, "{%.12s}%u", tag + is_tagged, i);
         } else {
             snprintf(key, room, "k%u", draw_below(draw, 1000) * SIM_KEYS_MAX + i);
         }
@@ -519,6 +551,9 @@ sim_history_destroy(struct sim *sim)
             for (uint32_t k = 0; k < conn->ops[j].argc; k++) {
                 free((void *)(uintptr_t)conn->ops[j].argv[k].data);
             }
+            free(conn->ops[j].argv);
+            free(conn->ops[j].keys);
+            free(conn->ops[j].values);
             free(conn->ops[j].expected.data);
         }
         free(conn->ops);

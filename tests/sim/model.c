@@ -27,6 +27,7 @@ cell_clear(struct sim_cell *cell)
     cell->value = NULL;
     cell->size = 0;
     cell->exists = false;
+    cell->is_over = false;
     cell->deadline_ms = NO_DEADLINE;
 }
 
@@ -41,6 +42,7 @@ cell_set(struct sim_cell *cell, const char *value, size_t size)
     cell->value = copy;
     cell->size = size;
     cell->exists = true;
+    cell->is_over = false;
 }
 
 static struct sim_cell *
@@ -109,7 +111,7 @@ parse_number(const struct sim_cell *cell, int64_t *number)
     text[cell->size] = '\0';
     *number = strtoll(text, NULL, 10);
     snprintf(again, sizeof(again), "%" PRId64, *number);
-    return strcmp(text, again) == 0;
+    return strlen(again) == cell->size && memcmp(text, again, cell->size) == 0;
 }
 
 static void

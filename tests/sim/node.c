@@ -33,8 +33,7 @@ void
 sim_shards_create(struct shard **shards, struct node *node, const struct config *config,
                   struct exchange *exchange, uint64_t seed)
 {
-    struct shard_seed shard_seed = {
-        .hash_seed = seed, .random_seed = seed, .now_ms = SIM_START_MS};
+    struct shard_seed shard_seed = {.hash_seed = seed, .random_seed = seed, .now_ms = SIM_START_MS};
     node->shards = shards;
     for (uint32_t i = 0; i < node->shard_count; i++) {
         shards[i] = calloc(1, sizeof(*shards[i]));

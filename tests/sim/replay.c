@@ -1,13 +1,13 @@
 /*
  * replay.c: replaying all effects on an empty server gives the same data.
  *
- * Each shard has a journal of its own. Their effects are merged in the order in which the scheduler saw
- * them, which keeps each shard's order; between shards the order does not matter, since an effect changes
- * one key. The exceptions are those that change all shards: their effect is told by one of them, and
- * belongs where the first part of the command ran.
+ * Each shard has a journal of its own. Their effects are merged in the order in which the scheduler
+ * saw them, which keeps each shard's order; between shards the order does not matter, since an
+ * effect changes one key. The exceptions are those that change all shards: their effect is told by
+ * one of them, and belongs where the first part of the command ran.
  *
- * The replay's clock stands at the start of the history: deadlines are absolute, and what had died by
- * one has a DEL of its own.
+ * The replay's clock stands at the start of the history: deadlines are absolute, and what had died
+ * by one has a DEL of its own.
  */
 #include "sim.h"
 
@@ -152,9 +152,8 @@ replay_one(struct replay *replay, const struct sim_record *record)
     }
     char *bytes = output_flatten(&replay->output);
     if (replay->output.byte_count == 0 || bytes[0] == '-') {
-        sim_fail(replay->sim, "effects: %.*s %.*s is answered with %.*s",
-                 (int)record->argv[0].size, record->argv[0].data,
-                 record->argc > 1 ? (int)record->argv[1].size : 0,
+        sim_fail(replay->sim, "effects: %.*s %.*s is answered with %.*s", (int)record->argv[0].size,
+                 record->argv[0].data, record->argc > 1 ? (int)record->argv[1].size : 0,
                  record->argc > 1 ? record->argv[1].data : "", (int)replay->output.byte_count,
                  bytes);
     }

@@ -1,9 +1,9 @@
 /*
  * witness.c: in which order requests run, and that this order explains every reply.
  *
- * Each request carries a copy of its command's row whose functions pass through here. So the simulator
- * sees the very moment at which a handler runs, runs the same command on a sequential model in that
- * moment, and keeps the model's reply until the real one arrives:
+ * Each request carries a copy of its command's row whose functions pass through here. So the
+ * simulator sees the very moment at which a handler runs, runs the same command on a sequential
+ * model in that moment, and keeps the model's reply until the real one arrives:
  *
  *     invoked ──────── handler runs ──────── reply arrives
  *                           │                     ▲
@@ -15,9 +15,9 @@
  * exponential where requests overlap as much as here, and finds no more. What the order has to obey
  * beyond that, by the rules within a connection and by what is lent, is checked in the same places.
  *
- * Commands that ask all shards are not one moment: each shard's answer is checked for itself. A key that
- * a transaction of another connection has changed, and that is still on its way home, may be seen as it
- * was or as it will be; what the connection itself was answered before must be seen.
+ * Commands that ask all shards are not one moment: each shard's answer is checked for itself. A key
+ * that a transaction of another connection has changed, and that is still on its way home, may be
+ * seen as it was or as it will be; what the connection itself was answered before must be seen.
  */
 #include "sim.h"
 
@@ -63,7 +63,8 @@ must_precede(const struct sim_op *earlier, const struct sim_op *later)
         return later->kind != KIND_LOCAL || earlier->kind != KIND_TRANSACTION;
     case KIND_SINGLE:
         return later->kind != KIND_LOCAL &&
-               (later->kind != KIND_SINGLE || earlier->owner == later->owner);
+               (later->kind != KIND_SINGLE || earlier->owner == later->owner ||
+                earlier->sim->shape.is_strict);
     }
     return true;
 }
@@ -125,14 +126,39 @@ check_lent(struct sim_op *op)
     }
 }
 
+/**
+ * Two clocks look at a deadline: its owner's when the key is lent, and that of the core that runs
+ * the command. Where they are not the same, what the command sees says which one came first. A
+ * reader with the faster clock may see a key as gone that a later one, with the slower clock, still
+ * finds: counted, and allowed, since a core looks at the clock once in each turn.
+ */
+static void
+look_at_clocks(struct sim_op *op, uint32_t position, const struct view *view, int64_t now_ms)
+{
+    struct sim *sim = op->sim;
+    struct sim_cell *cell = op_cell(op, position);
+    if (!cell->exists || cell->deadline_ms > sim->now_ms) {
+        return;
+    }
+    if (cell->deadline_ms <= now_ms) {
+        cell->is_over = true;
+        return;
+    }
+    if (cell->is_over && view_exists(view)) {
+        sim->totals->revived_count++;
+        sim_say(sim, "    %s is alive again, by a slower clock", sim->keys[op->keys[position]]);
+    }
+    cell->is_over = !view_exists(view);
+}
+
 static void
 run_on_model(struct sim_op *op, struct call *call)
 {
     struct sim *sim = op->sim;
     op_begin(op);
     check_lent(op);
-    if (call->now_ms != sim->now_ms) {
-        sim_fail(sim, "a command runs with another time than the node's");
+    if (call->now_ms != call->shard->now_ms || call->now_ms > sim->now_ms) {
+        sim_fail(sim, "a command runs with another time than its core's");
     }
     for (uint32_t i = 0; op->kind == KIND_TRANSACTION && i < op->key_count; i++) {
         struct sim_cell *cell = op_cell(op, i);
@@ -141,7 +167,10 @@ run_on_model(struct sim_op *op, struct call *call)
             cell->existed = cell->exists;
         }
     }
-    sim_model_run(&sim->model, op, op->conn->protocol, sim->now_ms, &op->expected);
+    for (uint32_t i = 0; i < op->key_count && i < call->view_count; i++) {
+        look_at_clocks(op, i, call->views[i], call->now_ms);
+    }
+    sim_model_run(&sim->model, op, op->conn->protocol, call->now_ms, &op->expected);
 }
 
 static void
@@ -151,7 +180,6 @@ witness_run(struct call *call)
     call->command = op->real;
     if (op->kind == KIND_CLOSED || op->kind == KIND_GATHER) {
         if (op->kind == KIND_CLOSED) {
-            op->sim->closed = NULL;
             sim_model_run(&op->sim->model, op, op->conn->protocol, op->sim->now_ms, &op->expected);
         }
     } else {
@@ -219,6 +247,9 @@ closed_part(struct sim_op *op, const struct part *part)
         op_begin(op);
         closed_begins(op);
     }
+    if (op->part_count == sim->shape.shard_count) {
+        sim->closed = NULL;
+    }
     for (uint32_t db = 0; db < SIM_DATABASES; db++) {
         for (uint32_t key = 0; key < sim->shape.key_count; key++) {
             if (sim->key_owners[key] == part->shard->index) {
@@ -249,7 +280,8 @@ gather_part_of(struct sim_op *op, const struct part *part)
         }
         op->keys_seen |= bit;
         const struct sim_cell *cell = &sim->model.cells[op->db][key];
-        bool is_there = sim_cell_lives(cell, sim->now_ms);
+        bool is_there = sim_cell_lives(cell, part->now_ms);
+        bool may_be_there = cell->exists && cell->deadline_ms > part->now_ms;
         if (cell->pending != NULL && cell->pending->conn != op->conn) {
             bool is_possible = cell->exists || cell->existed;
             op->keys_possible |= is_possible ? bit : 0;
@@ -257,7 +289,7 @@ gather_part_of(struct sim_op *op, const struct part *part)
             continue;
         }
         op->keys_certain |= is_there ? bit : 0;
-        op->keys_possible |= is_there ? bit : 0;
+        op->keys_possible |= may_be_there ? bit : 0;
         op->count_min += is_there;
         op->count_max += cell->exists;
     }
@@ -402,23 +434,24 @@ check_answer(struct sim_op *op, const char *text, size_t size)
     op->is_answered = true;
     if (!is_right) {
         sim_op_describe(op, line, sizeof(line));
-        sim_fail(op->sim,
-                 "answer: %s\n    got      %.*s\n    expected %.300s (keys %x of %x, count %u..%u)%s",
-                 line, (int)MIN(size, (size_t)300), text,
-                 op->expected.size > 0 ? op->expected.data : "", op->keys_certain,
-                 op->keys_possible, op->count_min, op->count_max,
-                 op->is_executed ? "" : "; it has not run");
+        sim_fail(
+            op->sim,
+            "answer: %s\n    got      %.*s\n    expected %.300s (keys %x of %x, count %u..%u)%s",
+            line, (int)MIN(size, (size_t)300), text, op->expected.size > 0 ? op->expected.data : "",
+            op->keys_certain, op->keys_possible, op->count_min, op->count_max,
+            op->is_executed ? "" : "; it has not run");
     }
 }
 
 void
 sim_witness_answers(struct sim_conn *conn)
 {
-    if (!output_is_empty(&conn->output)) {
-        char *bytes = output_flatten(&conn->output);
-        sim_bytes_append(&conn->text, bytes, conn->output.byte_count);
+    struct output *output = &conn->wire->output;
+    if (!output_is_empty(output)) {
+        char *bytes = output_flatten(output);
+        sim_bytes_append(&conn->text, bytes, output->byte_count);
         heap_free(bytes);
-        output_consume(&conn->output, conn->output.byte_count);
+        output_consume(output, output->byte_count);
     }
     struct sim *sim = conn->sim;
     for (;;) {

@@ -1,0 +1,742 @@
+/*
+ * sim.c: the scheduler.
+ *
+ * Shards, routers, lanes, mailboxes and locks are the real ones; what is missing is threads,
+ * sockets and the clock. In each step the seed decides what happens next:
+ *
+ *     deliver 1..4 messages on one link    any order between links, each link in order
+ *     a connection's turn                  starts what it has read, until it stalls
+ *     a connection reads its next pipeline
+ *     time passes, a shard expires keys, flushed contents are freed
+ *     a connection ends in the middle
+ *
+ * In some seeds each core looks at the clock for itself, so that some are behind.
+ *
+ * Some seeds pick links evenly, the others by priorities that change now and then: some
+ * orders need one link to be slow for long. A link that is left out is served when no other has
+ * mail, so every history ends; one that does not within its bound of steps is reported, as is one
+ * in which nothing can happen any more though somebody still waits.
+ */
+#include "sim.h"
+
+#include "core/ring.h"
+#include "shard/execute.h"
+#include "shard/lock.h"
+#include "shard/router.h"
+#include "shard/router_internal.h"
+#include "shard/value/raw.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STEPS_FOR_EACH_OP 2000
+#define STEPS_BASE 20000
+#define TURN_REQUESTS_MAX 80
+
+static const char *const mail_names[] = {
+    [MAIL_BATCH] = "BATCH", [MAIL_BATCH_HOME] = "BATCH_HOME", [MAIL_LOCK] = "LOCK",
+    [MAIL_GRANT] = "GRANT", [MAIL_GIVE_BACK] = "GIVE_BACK",   [MAIL_RETURN] = "RETURN",
+    [MAIL_DONE] = "DONE",   [MAIL_WOUND] = "WOUND",           [MAIL_WOUND_HOME] = "WOUND_HOME",
+    [MAIL_PART] = "PART",   [MAIL_PART_HOME] = "PART_HOME",   [MAIL_UNPIN] = "UNPIN",
+};
+
+void
+sim_fail(struct sim *sim, const char *format, ...)
+{
+    if (sim->has_failed) {
+        return;
+    }
+    sim->has_failed = true;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(sim->failure, sizeof(sim->failure), format, arguments);
+    va_end(arguments);
+    sim_say(sim, "FAILED: %s", sim->failure);
+}
+
+void
+sim_say(struct sim *sim, const char *format, ...)
+{
+    if (!sim->options.is_verbose) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "%6llu ", (unsigned long long)sim->step_count);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
+static uint32_t
+sim_below(struct sim *sim, uint32_t bound)
+{
+    return (uint32_t)random_below(&sim->random, bound);
+}
+
+/* ---- mail ---- */
+
+struct delivery {
+    struct sim *sim;
+    uint32_t to;
+};
+
+static void
+sim_receive(void *context, struct mail *mail)
+{
+    struct delivery *delivery = context;
+    struct sim *sim = delivery->sim;
+    sim_say(sim, "%u -> %u %s", mail->from, delivery->to, mail_names[mail->kind]);
+    if (mail->kind == MAIL_RETURN) {
+        sim_witness_returned(sim, delivery->to, loan_of_mail(mail));
+    }
+    bool is_known = router_receive(sim->shards[delivery->to], mail);
+    ASSERT(is_known);
+}
+
+static uint64_t
+mail_under_way(const struct sim *sim)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        count += sim->shards[i]->counters.mail_sent_count;
+        count -= sim->shards[i]->counters.mail_received_count;
+    }
+    return count;
+}
+
+static bool
+deliver_on(struct sim *sim, uint32_t from, uint32_t to)
+{
+    struct delivery delivery = {.sim = sim, .to = to};
+    uint32_t count = 1 + sim_below(sim, 4);
+    return mail_receive_from(sim->exchange, to, from, count, sim_receive, &delivery) > 0;
+}
+
+static void
+draw_priorities(struct sim *sim)
+{
+    for (uint32_t from = 0; from < sim->shape.shard_count; from++) {
+        for (uint32_t to = 0; to < sim->shape.shard_count; to++) {
+            sim->priorities[from][to] = sim_below(sim, 1u << 20);
+        }
+    }
+}
+
+/** The link of highest priority that has mail. */
+static void
+deliver_by_priority(struct sim *sim)
+{
+    uint32_t count = sim->shape.shard_count;
+    bool is_tried[SIM_SHARDS_MAX][SIM_SHARDS_MAX] = {{false}};
+    for (uint32_t tries = 0; tries < count * count; tries++) {
+        uint32_t best = UINT32_MAX;
+        for (uint32_t link = 0; link < count * count; link++) {
+            if (!is_tried[link / count][link % count] &&
+                (best == UINT32_MAX || sim->priorities[link / count][link % count] >
+                                           sim->priorities[best / count][best % count])) {
+                best = link;
+            }
+        }
+        if (deliver_on(sim, best / count, best % count)) {
+            return;
+        }
+        is_tried[best / count][best % count] = true;
+    }
+}
+
+static void
+deliver_some(struct sim *sim)
+{
+    if (sim->shape.has_priorities) {
+        if (sim_below(sim, sim->options.is_flood ? 5000 : 20) == 0) {
+            draw_priorities(sim);
+        }
+        deliver_by_priority(sim);
+        return;
+    }
+    uint32_t count = sim->shape.shard_count;
+    uint32_t link = sim_below(sim, count * count);
+    for (uint32_t i = 0; i < count * count; i++) {
+        if (deliver_on(sim, link / count, link % count)) {
+            return;
+        }
+        link = (link + 1) % (count * count);
+    }
+}
+
+static void
+flush_mail(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        mail_flush(sim->exchange, i);
+    }
+}
+
+/* ---- connections ---- */
+
+static void
+conn_resume(struct lane *lane)
+{
+    container_of(lane, struct sim_wire, lane)->conn->is_ready = true;
+}
+
+static void
+wire_delete(struct sim_wire *wire)
+{
+    wire->conn->wire = NULL;
+    output_destroy(&wire->output);
+    session_destroy(&wire->session);
+    heap_free(wire);
+}
+
+/** Nobody may refer to it any more: the server frees its client here. */
+static void
+conn_ended(struct lane *lane)
+{
+    struct sim_wire *wire = container_of(lane, struct sim_wire, lane);
+    sim_say(wire->conn->sim, "c%u is over", wire->conn->index);
+    if (!wire->conn->is_abandoned) {
+        sim_fail(wire->conn->sim, "c%u has ended by itself", wire->conn->index);
+    }
+    wire_delete(wire);
+}
+
+static const struct lane_ops conn_lane_ops = {.resume = conn_resume, .ended = conn_ended};
+
+static void
+conn_create(struct sim *sim, uint32_t index)
+{
+    struct sim_conn *conn = &sim->conns[index];
+    conn->sim = sim;
+    conn->index = index;
+    conn->shard = sim->shards[sim_below(sim, sim->shape.shard_count)];
+    struct sim_wire *wire = heap_alloc(sizeof(*wire));
+    conn->wire = wire;
+    wire->conn = conn;
+    session_create(&wire->session, conn->shard, index + 1, sim->now_ms);
+    wire->session.protocol = conn->protocol;
+    output_create(&wire->output);
+    lane_create(&wire->lane, conn->shard, &wire->session, &wire->output, &conn_lane_ops);
+}
+
+/** The arguments as they lie in a receive buffer, behind each other. *argv_out is for heap_free().
+ */
+static struct ring_buffer *
+fill_buffer(const struct sim_op *ops, uint32_t count, struct slice **argv_out)
+{
+    size_t size = 0;
+    size_t argument_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < ops[i].argc; j++) {
+            size += ops[i].argv[j].size;
+        }
+        argument_count += ops[i].argc;
+    }
+    struct slice *argv = heap_alloc(argument_count * sizeof(*argv));
+    *argv_out = argv;
+    struct ring_buffer *buffer = heap_alloc(sizeof(*buffer) + size);
+    *buffer = (struct ring_buffer){.data = (char *)(buffer + 1),
+                                   .size = (uint32_t)size,
+                                   .capacity = (uint32_t)size,
+                                   .ref_count = 1};
+    char *end = buffer->data;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < ops[i].argc; j++) {
+            struct slice argument = ops[i].argv[j];
+            memcpy(end, argument.data, argument.size);
+            *argv++ = slice_of(end, argument.size);
+            end += argument.size;
+        }
+    }
+    return buffer;
+}
+
+/** A large argument may have been received into memory of its own, which counts in nobody's
+ * account. */
+static void
+give_large_memory(const struct sim_conn *conn, struct slice *argv, struct request *request)
+{
+    for (uint32_t i = request->argc; i-- > 1 && request->large_raw == NULL;) {
+        if (argv[i].size >= SIM_LARGE_SIZE && sim_below(conn->sim, 2) == 0) {
+            struct memory *memory = &conn->shard->memory;
+            struct raw *raw = raw_new(memory, argv[i].size, argv[i].size);
+            memcpy(raw->data, argv[i].data, argv[i].size);
+            memory_disown(memory, raw_block_size(raw));
+            argv[i].data = raw->data;
+            request->large_raw = raw;
+        }
+    }
+}
+
+static void
+request_of_op(const struct sim_conn *conn, struct sim_op *op, struct slice *argv,
+              struct request *request)
+{
+    memset(request, 0, sizeof(*request));
+    request->argv = argv;
+    request->argc = op->argc;
+    give_large_memory(conn, argv, request);
+    router_resolve(conn->shard, request);
+    ASSERT(request->command == op->real);
+    if (op->kind != KIND_REJECTED) {
+        request->command = &op->row;
+    }
+}
+
+static enum router_verdict
+start_op(struct sim_conn *conn, struct sim_op *op, struct request *request,
+         struct ring_buffer *buffer)
+{
+    request->db = conn->wire->session.db;
+    request->protocol = conn->protocol;
+    request->flags = op->is_muted ? REQUEST_MUTED : 0;
+    char text[200];
+    sim_op_describe(op, text, sizeof(text));
+    if (request->db != op->db) {
+        sim_fail(conn->sim, "%s starts in database %u", text, request->db);
+    }
+    /* What runs at once must find itself started. */
+    op->is_started = true;
+    conn->started_count++;
+    if (op->kind == KIND_REJECTED) {
+        sim_witness_rejected(op);
+    }
+    enum router_verdict verdict = router_start(conn->shard, &conn->wire->lane, request, buffer);
+    if (verdict != ROUTER_STARTED) {
+        op->is_started = false;
+        conn->started_count--;
+        conn->sim->totals->full_count += verdict == ROUTER_FULL;
+        conn->sim->totals->lane_full_count += conn->wire->lane.item_count >= LANE_ITEMS_MAX;
+    }
+    sim_say(conn->sim, "  %s: %s", text,
+            verdict == ROUTER_STARTED   ? "started"
+            : verdict == ROUTER_STALLED ? "stalled"
+                                        : "full");
+    return verdict;
+}
+
+/** Of requests that were not started; they get it again with the next try. */
+static void
+drop_large_memory(const struct sim_conn *conn, const struct request *requests, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (requests[i].large_raw != NULL) {
+            large_raw_drop(conn->shard, requests[i].large_raw);
+        }
+    }
+}
+
+/** As a client does it: parse some, start each, put back what may not start. */
+static void
+conn_turn(struct sim *sim, struct sim_conn *conn)
+{
+    struct request requests[TURN_REQUESTS_MAX];
+    uint32_t first = conn->started_count;
+    uint32_t budget = 1 + sim_below(sim, TURN_REQUESTS_MAX);
+    if (sim->options.is_flood && sim->options.seed % 2 == 0) {
+        budget = 1; /* many batches rather than many requests */
+    }
+    uint32_t count = MIN(conn->arrived_count - first, budget);
+    bool is_buffer_kept = sim_below(sim, 4) != 0;
+    sim_say(sim, "turn of c%u at %u", conn->index, conn->shard->index);
+    conn->is_ready = false;
+    bool has_more = conn->arrived_count - first > count;
+    struct slice *argv;
+    struct ring_buffer *buffer = fill_buffer(&conn->ops[first], count, &argv);
+    struct slice *next = argv;
+    for (uint32_t i = 0; i < count; i++) {
+        request_of_op(conn, &conn->ops[first + i], next, &requests[i]);
+        next += conn->ops[first + i].argc;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        enum router_verdict verdict =
+            start_op(conn, &conn->ops[first + i], &requests[i], is_buffer_kept ? buffer : NULL);
+        if (verdict != ROUTER_STARTED) {
+            drop_large_memory(conn, &requests[i], count - i);
+            /* A stalled one is started again when the lane says so. */
+            has_more = verdict == ROUTER_FULL;
+            break;
+        }
+    }
+    conn->is_ready |= has_more;
+    conn->is_put_off = conn->started_count - first < count;
+    router_lane_end(conn->shard, &conn->wire->lane);
+    if (buffer->ref_count == 1) {
+        memset(buffer->data, '#', buffer->size);
+    }
+    ring_buffer_unref(buffer);
+    heap_free(argv);
+}
+
+static bool
+conn_may_arrive(const struct sim_conn *conn)
+{
+    return !conn->is_abandoned && conn->arrived_count < conn->op_count &&
+           (!conn->waits_for_answers || conn->answered_count == conn->arrived_count);
+}
+
+static void
+conn_arrive(struct sim *sim, struct sim_conn *conn)
+{
+    uint32_t count = 1 + sim_below(sim, sim->shape.pipeline_max);
+    conn->arrived_count = MIN(conn->op_count, conn->arrived_count + count);
+    conn->is_ready = true;
+    sim_say(sim, "c%u has read up to %u", conn->index, conn->arrived_count);
+}
+
+static void
+conn_abandon(struct sim *sim, struct sim_conn *conn)
+{
+    sim_say(sim, "c%u ends", conn->index);
+    conn->is_abandoned = true;
+    conn->is_ready = false;
+    lane_abandon(&conn->wire->lane);
+}
+
+static bool
+conn_is_through(const struct sim_conn *conn)
+{
+    return conn->is_abandoned ? conn->wire == NULL : conn->answered_count == conn->op_count;
+}
+
+/** One of the connections for which `wanted` holds, evenly; NULL: none. */
+static struct sim_conn *
+pick_conn(struct sim *sim, bool (*wanted)(const struct sim_conn *conn))
+{
+    struct sim_conn *found[SIM_CONNS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        if (wanted(&sim->conns[i])) {
+            found[count++] = &sim->conns[i];
+        }
+    }
+    return count == 0 ? NULL : found[sim_below(sim, count)];
+}
+
+static bool
+conn_wants_turn(const struct sim_conn *conn)
+{
+    return conn->is_ready && !conn->is_abandoned;
+}
+
+static bool
+conn_may_end(const struct sim_conn *conn)
+{
+    return !conn->is_abandoned && conn->arrived_count > 0;
+}
+
+/* ---- steps ---- */
+
+static void
+sim_expire(struct sim *sim, struct shard *shard)
+{
+    sim_say(sim, "expiry at %u", shard->index);
+    shard->now_ms = sim->now_ms;
+    shard_expire(shard, 1 + sim_below(sim, 64));
+}
+
+static void
+sim_time_passes(struct sim *sim)
+{
+    sim->now_ms += 1 + sim_below(sim, 40);
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        if (!sim->shape.has_skew || sim_below(sim, 2) == 0) {
+            sim->shards[i]->now_ms = sim->now_ms;
+        }
+    }
+    sim_say(sim, "it is %lld", (long long)(sim->now_ms - SIM_START_MS));
+}
+
+static void
+sim_look(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        struct shard *shard = sim->shards[i];
+        if (!lock_table_is_valid(shard->locks)) {
+            sim_fail(sim, "the lock table of shard %u is not valid", i);
+        }
+    }
+    if (sim_below(sim, 200) == 0) {
+        struct shard *shard = sim->shards[sim_below(sim, sim->shape.shard_count)];
+        if (!keyspace_check(&shard->keyspace)) {
+            sim_fail(sim, "the keyspace of shard %u does not add up", shard->index);
+        }
+    }
+}
+
+/** What happens beside requests and mail. */
+static void
+step_background(struct sim *sim)
+{
+    struct shard *shard = sim->shards[sim_below(sim, sim->shape.shard_count)];
+    switch (sim_below(sim, 8)) {
+    case 0:
+        shard_collect(shard, 1 + sim_below(sim, 50));
+        return;
+    case 1:
+        sim_look(sim);
+        return;
+    case 2:
+        flush_mail(sim);
+        return;
+    case 3:
+        if (sim->shape.has_endings && sim_below(sim, 4) == 0) {
+            struct sim_conn *conn = pick_conn(sim, conn_may_end);
+            if (conn != NULL) {
+                conn_abandon(sim, conn);
+            }
+        }
+        return;
+    default:
+        if (!sim->shape.has_deadlines) {
+            return;
+        }
+        if (sim_below(sim, 2) == 0) {
+            sim_time_passes(sim);
+        } else {
+            sim_expire(sim, shard);
+        }
+        return;
+    }
+}
+
+/** False: nothing can happen any more. */
+static bool
+sim_step(struct sim *sim)
+{
+    sim->step_count++;
+    struct sim_conn *turn = pick_conn(sim, conn_wants_turn);
+    struct sim_conn *arrival = pick_conn(sim, conn_may_arrive);
+    uint64_t mail_count = mail_under_way(sim);
+    if (turn == NULL && arrival == NULL && mail_count == 0) {
+        return false;
+    }
+    uint32_t drawn = sim_below(sim, 100);
+    if (sim->options.is_flood && turn != NULL && !turn->is_put_off && sim_below(sim, 50) != 0) {
+        conn_turn(sim, turn);
+    } else if (drawn < (sim->shape.has_deadlines ? 25 : 12)) {
+        step_background(sim);
+    } else if (drawn < 40 && arrival != NULL) {
+        conn_arrive(sim, arrival);
+    } else if (turn != NULL && (drawn < 65 || mail_count == 0)) {
+        conn_turn(sim, turn);
+    } else if (mail_count > 0) {
+        deliver_some(sim);
+    } else if (arrival != NULL) {
+        conn_arrive(sim, arrival);
+    }
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        if (!sim->conns[i].is_abandoned) {
+            sim_witness_answers(&sim->conns[i]);
+        }
+    }
+    sim_log_collect(sim);
+    return true;
+}
+
+static void
+sim_play(struct sim *sim)
+{
+    sim->step_count_max = STEPS_BASE + STEPS_FOR_EACH_OP * sim->op_count;
+    uint32_t quiet_count = 0;
+    while (!sim->has_failed) {
+        if (!sim_step(sim)) {
+            /* What was too much for a mailbox enters it with a flush. */
+            flush_mail(sim);
+            if (++quiet_count == 2) {
+                break;
+            }
+            continue;
+        }
+        quiet_count = 0;
+        if (sim->step_count > sim->step_count_max) {
+            sim_fail(sim, "livelock: no end after %llu steps", (unsigned long long)sim->step_count);
+        }
+    }
+    for (uint32_t i = 0; i < sim->shape.conn_count && !sim->has_failed; i++) {
+        const struct sim_conn *conn = &sim->conns[i];
+        if (!conn_is_through(conn)) {
+            char text[200];
+            uint32_t next = MIN(conn->answered_count, conn->op_count - 1);
+            sim_op_describe(&conn->ops[next], text, sizeof(text));
+            sim_fail(sim, "stuck: %s waits for ever (%u arrived, %u started, %u answered)", text,
+                     conn->arrived_count, conn->started_count, conn->answered_count);
+        }
+    }
+}
+
+/* ---- the end ---- */
+
+static void
+check_shard(struct sim *sim, struct shard *shard)
+{
+    if (lock_table_request_count(shard->locks) != 0) {
+        sim_fail(sim, "end: shard %u still has %u lock requests", shard->index,
+                 lock_table_request_count(shard->locks));
+    }
+    if (router_pending_count(shard) != 0) {
+        sim_fail(sim, "end: shard %u still waits for %u requests", shard->index,
+                 router_pending_count(shard));
+    }
+    while (shard_expire(shard, 1000) == 1000) {
+    }
+    if (!keyspace_check(&shard->keyspace)) {
+        sim_fail(sim, "end: the keyspace of shard %u does not add up", shard->index);
+    }
+}
+
+static void
+check_conn(struct sim *sim, struct sim_conn *conn)
+{
+    char text[200];
+    const struct lane *lane = conn->wire == NULL ? NULL : &conn->wire->lane;
+    if (lane != NULL && (!lane_is_idle(lane) || lane->barrier_count != 0 || lane->item_count != 0 ||
+                         lane->self_batch_count != 0)) {
+        sim_fail(sim, "end: the lane of c%u is not idle", conn->index);
+    }
+    for (uint32_t i = 0; i < conn->op_count; i++) {
+        if (conn->ops[i].is_started && !conn->ops[i].is_executed) {
+            sim_op_describe(&conn->ops[i], text, sizeof(text));
+            sim_fail(sim, "end: %s has not run", text);
+        }
+    }
+}
+
+static void
+sim_check_end(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        sim->shards[i]->now_ms = sim->now_ms;
+    }
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        check_shard(sim, sim->shards[i]);
+    }
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        check_conn(sim, &sim->conns[i]);
+    }
+    sim_log_collect(sim);
+    sim_data_check(sim, sim->shards, sim->shape.shard_count, "the shards'");
+    if (sim->shape.has_journal && !sim->has_failed) {
+        sim_log_check(sim);
+    }
+}
+
+static void
+sim_create(struct sim *sim, const struct sim_options *options, const struct command_table *table)
+{
+    struct random shape_random;
+    struct random history_random;
+    sim->options = *options;
+    sim->now_ms = SIM_START_MS;
+    sim->log.closed_place = SIZE_MAX;
+    random_create(&shape_random, options->seed);
+    random_create(&history_random, options->seed ^ UINT64_C(0x9e3779b97f4a7c15));
+    random_create(&sim->random, options->seed ^ UINT64_C(0xd1b54a32d192ed03));
+    sim_shape_draw(sim, &shape_random);
+    uint32_t count = sim->shape.shard_count;
+    sim->config = config_new();
+    sim->config->databases = SIM_DATABASES;
+    sim->config->pipeline_order =
+        sim->shape.is_strict ? CONFIG_PIPELINE_ORDER_STRICT : CONFIG_PIPELINE_ORDER_OVERLAP;
+    sim->node = sim_node_new(count, table);
+    sim->exchange = exchange_new(count);
+    sim_shards_create(sim->shards, sim->node, sim->config, sim->exchange, options->seed);
+    for (uint32_t i = 0; i < count; i++) {
+        router_fault_set(sim->shards[i]->router, options->router_faults);
+        lock_table_fault_set(sim->shards[i]->locks, options->lock_faults);
+        effects_create(&sim->journals[i]);
+        sim->shards[i]->journal = sim->shape.has_journal ? &sim->journals[i] : NULL;
+    }
+    for (uint32_t db = 0; db < SIM_DATABASES; db++) {
+        sim_model_flush(&sim->model, db);
+    }
+    sim_history_draw(sim, &history_random);
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        conn_create(sim, i);
+    }
+    draw_priorities(sim);
+}
+
+static void
+sim_destroy(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        struct sim_conn *conn = &sim->conns[i];
+        if (conn->wire != NULL) {
+            wire_delete(conn->wire);
+        }
+        free(conn->text.data);
+    }
+    /* Values that were being sent are given back now. */
+    for (uint32_t round = 0; round < 2; round++) {
+        flush_mail(sim);
+        for (uint32_t to = 0; to < sim->shape.shard_count; to++) {
+            struct delivery delivery = {.sim = sim, .to = to};
+            for (uint32_t from = 0; from < sim->shape.shard_count; from++) {
+                mail_receive_from(sim->exchange, to, from, UINT32_MAX, sim_receive, &delivery);
+            }
+        }
+    }
+    if (!sim_shards_destroy(sim->shards, sim->shape.shard_count)) {
+        sim_fail(sim, "end: the shards leave memory behind");
+    }
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        effects_destroy(&sim->journals[i]);
+    }
+    exchange_delete(sim->exchange);
+    free(sim->node);
+    config_delete(sim->config);
+    sim_log_destroy(&sim->log);
+    sim_model_destroy(&sim->model);
+    sim_history_destroy(sim);
+}
+
+static void
+sim_add_up(struct sim *sim)
+{
+    struct sim_totals *totals = sim->totals;
+    totals->history_count++;
+    totals->op_count += sim->op_count;
+    totals->effect_count += sim->log.count;
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        const struct shard_counters *counters = &sim->shards[i]->counters;
+        totals->mail_count += counters->mail_sent_count;
+        totals->loan_count += counters->loan_count;
+        totals->wound_count += counters->wound_count;
+        totals->expired_count += counters->expired_count;
+    }
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        totals->abandoned_count += sim->conns[i].is_abandoned;
+    }
+}
+
+bool
+sim_run(const struct sim_options *options, const struct command_table *table, char *failure,
+        size_t failure_size, struct sim_totals *totals)
+{
+    struct sim *sim = calloc(1, sizeof(*sim));
+    ASSERT(sim != NULL);
+    sim->totals = totals;
+    sim_create(sim, options, table);
+    sim_say(sim, "%u shards, %u connections, %u keys", sim->shape.shard_count,
+            sim->shape.conn_count, sim->shape.key_count);
+    for (uint32_t i = 0; i < sim->shape.key_count; i++) {
+        sim_say(sim, "%s is of shard %u", sim->keys[i], sim->key_owners[i]);
+    }
+    sim_play(sim);
+    if (!sim->has_failed) {
+        sim_check_end(sim);
+        sim_add_up(sim);
+    }
+    if (!sim->has_failed) {
+        sim_destroy(sim);
+    }
+    bool is_right = !sim->has_failed;
+    snprintf(failure, failure_size, "%s", sim->failure);
+    if (is_right) {
+        free(sim);
+    }
+    return is_right;
+}
