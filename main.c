@@ -38,10 +38,10 @@ struct server {
     struct worker_setup setup;
     struct worker *workers;
     pthread_t *threads;
-    pthread_barrier_t created;  /* all workers have their rings and shards */
+    pthread_barrier_t created;   /* all workers have their rings and shards */
     pthread_barrier_t listening; /* all have their listeners */
-    pthread_barrier_t running;  /* ready to accept: from now on the cores are on their own */
-    pthread_barrier_t stopping; /* all have taken the same step of the end */
+    pthread_barrier_t running;   /* ready to accept: from now on the cores are on their own */
+    pthread_barrier_t stopping;  /* all have taken the same step of the end */
     _Atomic uint32_t settled[3]; /* work of this round, of the last, and of the next, in turn */
     _Atomic int create_error;
     _Atomic bool is_stopping;
@@ -89,8 +89,8 @@ signal_received(struct ring_op *op, int32_t result)
     if (result == -ECANCELED) {
         return;
     }
-    ring_read(server->workers[0].ring, &server->signal_op, server->signal_fd,
-              &server->signal_info, sizeof(server->signal_info));
+    ring_read(server->workers[0].ring, &server->signal_op, server->signal_fd, &server->signal_info,
+              sizeof(server->signal_info));
 }
 
 /* ---- configuration at work ---- */
@@ -275,9 +275,8 @@ server_config_apply(void *context, struct worker *caller, const struct config *o
         int rc = server_endpoints_open(server, now, &next);
         if (rc < 0) {
             config_set_error(error, error_size, has_other_bind ? SLICE("bind") : SLICE("port"),
-                             has_other_bind
-                                 ? "Failed to bind to specified addresses."
-                                 : "Unable to listen on this port. Check server logs.");
+                             has_other_bind ? "Failed to bind to specified addresses."
+                                            : "Unable to listen on this port. Check server logs.");
             return rc;
         }
     }
@@ -322,8 +321,8 @@ thread_listen(struct server *server, struct worker *worker, uint32_t index)
 }
 
 /**
- * The end of a core, in step with all others. Requests under way run on until no mail is left anywhere:
- * a round in which nobody had any mail is the last, since mail comes from mail alone.
+ * The end of a core, in step with all others. Requests under way run on until no mail is left
+ * anywhere: a round in which nobody had any mail is the last, since mail comes from mail alone.
  */
 static void
 thread_end(struct server *server, struct worker *worker, uint32_t index)
@@ -570,8 +569,8 @@ server_create(struct server *server, struct config *config, struct log *log)
     node_create(&server->node, &server->topology, log);
     uint32_t count = server->node.shard_count;
     raise_descriptor_limit(server, config);
-    size_t size = (count * sizeof(struct worker) + CACHE_LINE_SIZE - 1) / CACHE_LINE_SIZE *
-                  CACHE_LINE_SIZE;
+    size_t size =
+        (count * sizeof(struct worker) + CACHE_LINE_SIZE - 1) / CACHE_LINE_SIZE * CACHE_LINE_SIZE;
     server->workers = aligned_alloc(CACHE_LINE_SIZE, size);
     ASSERT(server->workers != NULL);
     memset(server->workers, 0, size);

@@ -25,7 +25,7 @@ round_show(const char *name, double best_ns)
 static double
 parse_round(struct resp_parser *parser, const char *data, size_t size, uint64_t *sum)
 {
-    struct slice slices[PIPELINE_COUNT * 5];
+    struct slice slices[PIPELINE_COUNT * 5] = {{0}};
     uint64_t start = clock_monotonic_ns();
     for (uint32_t batch = 0; batch < BATCH_COUNT; batch++) {
         struct slice *place = slices;
@@ -115,7 +115,7 @@ reply_bench(const char *name, enum reply_kind kind)
 #define SET "*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000001\r\n$64\r\n" VALUE_64 "\r\n"
 #define SET_EX                                                                                     \
     "*5\r\n$3\r\nSET\r\n$16\r\nkey:000000000001\r\n$64\r\n" VALUE_64 "\r\n$2\r\nEX\r\n$"           \
-                                                                     "3\r\n100\r\n"
+    "3\r\n100\r\n"
 #define SET_200                                                                                    \
     "*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000001\r\n$200\r\n" VALUE_64 VALUE_64 VALUE_64            \
     "01234567\r\n"

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Cache line of every machine that we run on; what two threads write stands at least this far apart. */
+/** Cache line of every machine that we run on; what two threads write stands at least this far
+ * apart. */
 #define CACHE_LINE_SIZE 64
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -42,8 +43,7 @@ _Noreturn void assert_failed(const char *condition, const char *file, int line);
 #define MAYBE(condition) ((void)sizeof(condition))
 
 /** The structure that `member` is a part of. */
-#define container_of(pointer, type, member)                                                        \
-    ((type *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))

@@ -1,6 +1,6 @@
 /*
- * crash.c: the handler of fatal signals. It may use what is safe in a signal handler only: write() and
- * backtrace_symbols_fd() to standard error (and not the log, whose file may be what is broken).
+ * crash.c: the handler of fatal signals. It may use what is safe in a signal handler only: write()
+ * and backtrace_symbols_fd() to standard error (and not the log, whose file may be what is broken).
  */
 #include "core/crash.h"
 
@@ -31,7 +31,8 @@ crash_handler(int signal_number)
     int count = backtrace(frames, CRASH_FRAMES_MAX);
     backtrace_symbols_fd(frames, count, STDERR_FILENO);
     crash_write("=== please report this with what the server was doing\n");
-    /* SA_RESETHAND has restored the default action: the fault happens again and ends the process. */
+    /* SA_RESETHAND has restored the default action: the fault happens again and ends the process.
+     */
     raise(signal_number);
 }
 

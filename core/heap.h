@@ -28,7 +28,8 @@ heap_alloc(size_t size)
     return memory;
 }
 
-/** `count` times `size` bytes, all zero, on cache lines of their own. Never NULL; for heap_free(). */
+/** `count` times `size` bytes, all zero, on cache lines of their own. Never NULL; for heap_free().
+ */
 static inline void *
 heap_alloc_lines(size_t count, size_t size)
 {

@@ -4,13 +4,13 @@
  *     core 0 ──ring 0→2──▶ core 2      bells of core 2:  [1 . . 1 ...]   one bit for each sender
  *     core 3 ──ring 3→2──▶                                0     3
  *
- * A sender puts mail into its ring to the receiver and remembers the receiver as `dirty`; once a turn
- * it sets its bit in the receiver's bells, and wakes the receiver if that sleeps. So a turn costs what
- * has arrived, not the number of cores.
+ * A sender puts mail into its ring to the receiver and remembers the receiver as `dirty`; once a
+ * turn it sets its bit in the receiver's bells, and wakes the receiver if that sleeps. So a turn
+ * costs what has arrived, not the number of cores.
  *
- * Sleeping: the receiver stores `is_parked`, then looks at its bells again; the sender sets the bell,
- * then looks at `is_parked`. Both are sequentially consistent, so one of the two sees the other: no
- * wake-up is lost. Whoever swaps `is_parked` to false wakes, so a core is woken once.
+ * Sleeping: the receiver stores `is_parked`, then looks at its bells again; the sender sets the
+ * bell, then looks at `is_parked`. Both are sequentially consistent, so one of the two sees the
+ * other: no wake-up is lost. Whoever swaps `is_parked` to false wakes, so a core is woken once.
  *
  * Invariant: ring before overflow queue. While the overflow queue towards a core holds anything,
  * nothing new enters that ring, so order is kept.
@@ -38,7 +38,7 @@ struct mailbox {
     /* ---- producer ---- */
     alignas(CACHE_LINE_SIZE) struct mail *overflow_first;
     struct mail *overflow_last;
-    bool is_dirty;          /* posted since the last bell */
+    bool is_dirty; /* posted since the last bell */
 };
 
 struct core_box {
@@ -49,7 +49,7 @@ struct core_box {
     alignas(CACHE_LINE_SIZE) struct mail *self_first;
     struct mail *self_last;
     uint32_t dirty_count;
-    uint16_t *dirty;        /* cores with new mail from this one */
+    uint16_t *dirty;         /* cores with new mail from this one */
     uint32_t overflow_count; /* mailboxes with an overflow queue */
 };
 
@@ -186,8 +186,7 @@ mail_post(struct exchange *exchange, uint32_t from, uint32_t to, struct mail *ma
     }
     struct mailbox *box = exchange_box(exchange, from, to);
     mark_dirty(exchange, box, from, to);
-    if (LIKELY(box->overflow_first == NULL) &&
-        LIKELY(box_put(box, mail))) {
+    if (LIKELY(box->overflow_first == NULL) && LIKELY(box_put(box, mail))) {
         return;
     }
     if (box->overflow_first == NULL) {
@@ -314,7 +313,8 @@ mail_receive(struct exchange *exchange, uint32_t to, uint32_t count_max, mail_fn
             uint32_t taken = mail_receive_from(exchange, to, from, room, receive, context);
             count += taken;
             if (taken == room) {
-                /* Possibly more: ring again for the next turn, with the bits that were not served. */
+                /* Possibly more: ring again for the next turn, with the bits that were not served.
+                 */
                 atomic_fetch_or_explicit(&core->bells[word], bits | 1ull << bit,
                                          memory_order_relaxed);
                 break;

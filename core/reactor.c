@@ -1,11 +1,12 @@
 /*
  * reactor.c: one turn after the other.
  *
- *     wait ─▶ completions ─▶ mail ─▶ ready connections ─▶ time ─▶ background ─▶ flush ─▶ doorbells ─▶ wait
+ *     wait ─▶ completions ─▶ mail ─▶ ready connections ─▶ time ─▶ background ─▶ flush ─▶ doorbells
+ * ─▶ wait
  *
- * A turn reads the clock once; all its commands see the same time. It sleeps only when nothing is ready,
- * overdue or in the mailboxes; while other cores owe it answers it looks for mail for some microseconds
- * first, since an answer usually comes sooner than a sleeper wakes.
+ * A turn reads the clock once; all its commands see the same time. It sleeps only when nothing is
+ * ready, overdue or in the mailboxes; while other cores owe it answers it looks for mail for some
+ * microseconds first, since an answer usually comes sooner than a sleeper wakes.
  */
 #include "core/reactor.h"
 

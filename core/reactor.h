@@ -1,6 +1,6 @@
 /*
- * reactor.h: the loop of one core. It owns the order of a turn; what happens in each step is told by its
- * owner's table of functions.
+ * reactor.h: the loop of one core. It owns the order of a turn; what happens in each step is told
+ * by its owner's table of functions.
  */
 #pragma once
 

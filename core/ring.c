@@ -270,8 +270,8 @@ ring_receive_start(struct ring *ring, struct ring_receiver *receiver, int fd)
     socklen_t size = sizeof(domain);
     (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
     ring_op_begin(&receiver->op, RING_OP_RECEIVE, fd, NULL, 0);
-    /* A Unix socket's end that comes together with its last bytes is not told to a multishot receive
-     * (seen on 6.18), which then waits for ever. */
+    /* A Unix socket's end that comes together with its last bytes is not told to a multishot
+     * receive (seen on 6.18), which then waits for ever. */
     receiver->op.is_multishot = domain != AF_UNIX;
     receiver->is_stopping = false;
     receiver->is_starved = false;

@@ -1,8 +1,8 @@
 /*
  * ring.h: everything that a core asks of the kernel while it runs.
- * One interface, two back ends (io_uring and epoll) chosen by probing at start. A ring belongs to one
- * thread; only ring_wake() may be called by others. Operations are embedded in their owners, so that
- * starting one allocates nothing.
+ * One interface, two back ends (io_uring and epoll) chosen by probing at start. A ring belongs to
+ * one thread; only ring_wake() may be called by others. Operations are embedded in their owners, so
+ * that starting one allocates nothing.
  */
 #pragma once
 
@@ -30,36 +30,36 @@ struct ring_op {
     uint8_t kind;
     uint8_t list; /* enum ring_list_id */
     bool is_active;
-    bool is_multishot;  /* a receive that may go on by itself */
-    bool is_inflight;   /* the kernel knows of it */
+    bool is_multishot; /* a receive that may go on by itself */
+    bool is_inflight;  /* the kernel knows of it */
     bool is_cancelling;
     int32_t result;
     int fd;
-    void *address;      /* bytes, or the send's vector */
-    uint64_t size;      /* of them, or of the vector */
+    void *address; /* bytes, or the send's vector */
+    uint64_t size; /* of them, or of the vector */
     struct ring_op *next;
     struct ring_op *previous;
 };
 
 /**
- * A receive buffer that the ring lent out. Arguments are slices of it. It goes back to the ring with
- * the last ring_buffer_unref(); owner thread only.
+ * A receive buffer that the ring lent out. Arguments are slices of it. It goes back to the ring
+ * with the last ring_buffer_unref(); owner thread only.
  */
 struct ring_buffer {
     char *data;
-    uint32_t size;      /* bytes that arrived */
+    uint32_t size; /* bytes that arrived */
     uint32_t capacity;
     uint32_t ref_count;
-    uint32_t id;        /* the back end's */
-    struct ring *ring;  /* NULL: a block of heap memory that plays a buffer's part */
+    uint32_t id;              /* the back end's */
+    struct ring *ring;        /* NULL: a block of heap memory that plays a buffer's part */
     struct ring_buffer *next; /* free for whoever holds the buffer, else the back end's */
 };
 
 struct ring_receiver;
 
 /**
- * Bytes have arrived: `result` > 0 and a buffer with one reference that is now the callee's; the end
- * of the stream: 0; or -errno; the last two without a buffer, and nothing follows them.
+ * Bytes have arrived: `result` > 0 and a buffer with one reference that is now the callee's; the
+ * end of the stream: 0; or -errno; the last two without a buffer, and nothing follows them.
  */
 typedef void ring_received_fn(struct ring_receiver *receiver, struct ring_buffer *buffer,
                               int32_t result);
@@ -75,13 +75,14 @@ struct ring_receiver {
 
 struct ring_options {
     enum ring_backend backend;
-    uint32_t entry_count;     /* submission entries, a power of two */
-    uint32_t buffer_size;     /* bytes of each receive buffer */
-    uint32_t buffer_count;    /* buffers at the start; the ring may add more up to buffer_count_max */
+    uint32_t entry_count;  /* submission entries, a power of two */
+    uint32_t buffer_size;  /* bytes of each receive buffer */
+    uint32_t buffer_count; /* buffers at the start; the ring may add more up to buffer_count_max */
     uint32_t buffer_count_max;
 };
 
-/** A new ring of the calling thread. NULL with errno-style code in *error when no back end works. */
+/** A new ring of the calling thread. NULL with errno-style code in *error when no back end works.
+ */
 struct ring *ring_new(const struct ring_options *options, int *error);
 
 /** All operations must have ended or been cancelled. */
@@ -104,8 +105,9 @@ void ring_submit(struct ring *ring);
 /** Make the owner's current or next ring_wait() return. Any thread; costs a system call. */
 void ring_wake(struct ring *ring);
 
-/** Accept on a listening socket until cancelled or failed: done() for each descriptor (non-blocking,
- * close-on-exec) as `result`. After a negative result it has ended and may be started again. */
+/** Accept on a listening socket until cancelled or failed: done() for each descriptor
+ * (non-blocking, close-on-exec) as `result`. After a negative result it has ended and may be
+ * started again. */
 void ring_accept(struct ring *ring, struct ring_op *op, int fd);
 
 /**
@@ -158,9 +160,9 @@ ring_buffer_unref(struct ring_buffer *buffer)
 
 /** Counters for INFO; written by the owner, read by message. */
 struct ring_counters {
-    uint64_t wait_count;         /* system calls made by ring_wait() and ring_submit() */
+    uint64_t wait_count; /* system calls made by ring_wait() and ring_submit() */
     uint64_t completion_count;
-    uint64_t wake_count;         /* wake-ups that arrived */
-    uint64_t starved_count;      /* receives that found no free buffer */
+    uint64_t wake_count;    /* wake-ups that arrived */
+    uint64_t starved_count; /* receives that found no free buffer */
 };
 const struct ring_counters *ring_counters(const struct ring *ring);

@@ -1,6 +1,7 @@
 /*
  * slice.h: a run of bytes that somebody else owns.
- * Arguments, keys and values travel as slices; bytes are never NUL-terminated and may hold any byte.
+ * Arguments, keys and values travel as slices; bytes are never NUL-terminated and may hold any
+ * byte.
  */
 #pragma once
 

@@ -3,20 +3,21 @@
  *
  * Input arrives in the ring's buffers and is parsed where it lies:
  *
- *     input ─▶ [....parsed|unparsed] ─▶ [buffer] ─▶ [buffer]      the tail only while requests have to wait
+ *     input ─▶ [....parsed|unparsed] ─▶ [buffer] ─▶ [buffer]      the tail only while requests have
+ * to wait
  *
- * A request that spans buffers is put together in a heap block that takes the place of its first buffer;
- * while it is incomplete, each new buffer is appended to that block and goes back to the ring at once. So an
- * idle connection holds nothing. Blocks and buffers are counted: requests under way elsewhere hold the
- * one that their arguments lie in, and a block that somebody holds is never moved: what is left of it
- * is copied to a new one.
+ * A request that spans buffers is put together in a heap block that takes the place of its first
+ * buffer; while it is incomplete, each new buffer is appended to that block and goes back to the
+ * ring at once. So an idle connection holds nothing. Blocks and buffers are counted: requests under
+ * way elsewhere hold the one that their arguments lie in, and a block that somebody holds is never
+ * moved: what is left of it is copied to a new one.
  *
- * A large argument goes into memory of its own, which its owner made for it; only the request's other
- * bytes are assembled. While much of it is missing the receiver is stopped and the kernel writes there
- * itself.
+ * A large argument goes into memory of its own, which its owner made for it; only the request's
+ * other bytes are assembled. While much of it is missing the receiver is stopped and the kernel
+ * writes there itself.
  *
- * Invariants: input_size is the unparsed bytes of all blocks in the chain. The descriptor is closed when
- * neither receive nor send is under way.
+ * Invariants: input_size is the unparsed bytes of all blocks in the chain. The descriptor is closed
+ * when neither receive nor send is under way.
  */
 #include "net/conn.h"
 
@@ -29,9 +30,11 @@
 #define BLOCK_SLACK_SIZE 1024
 /** And at the most, before its bytes really come. */
 #define BLOCK_SLACK_SIZE_MAX (1u << 20)
-/** Input that waits is kept in blocks of about this size, so that it is given back as it is parsed. */
+/** Input that waits is kept in blocks of about this size, so that it is given back as it is parsed.
+ */
 #define BLOCK_PARK_SIZE (32u << 10)
-/** What a block can count: a request that has to be assembled is smaller, whatever the limit says. */
+/** What a block can count: a request that has to be assembled is smaller, whatever the limit says.
+ */
 #define INPUT_SIZE_MAX (1u << 31)
 
 /** A receive straight into a large argument's memory. */
@@ -285,8 +288,8 @@ conn_balance(struct conn *conn)
     }
     bool is_blocked = conn->output.byte_count > CONN_OUTPUT_SIZE_MAX;
     conn->is_output_high = is_blocked;
-    bool is_full = conn->input != NULL && conn->input->next != NULL &&
-                   conn->input_size > CONN_INPUT_SIZE_MAX;
+    bool is_full =
+        conn->input != NULL && conn->input->next != NULL && conn->input_size > CONN_INPUT_SIZE_MAX;
     bool is_direct = wants_direct(conn);
     if (is_blocked || is_full || is_direct) {
         if (conn->is_receiving && !conn->is_stopping) {
@@ -420,8 +423,7 @@ park_bytes(struct conn *conn, const char *data, uint32_t size)
 {
     struct ring_buffer *last = conn->input_last;
     bool has_room = last != NULL && last->ring == NULL && last->ref_count == 1 &&
-                    last->capacity <= 2 * BLOCK_PARK_SIZE &&
-                    last->capacity - last->size >= size;
+                    last->capacity <= 2 * BLOCK_PARK_SIZE && last->capacity - last->size >= size;
     if (!has_room) {
         struct ring_buffer *block = block_new(MAX(size, BLOCK_PARK_SIZE));
         block->next = NULL;
@@ -552,8 +554,8 @@ conn_flush(struct conn *conn)
         return;
     }
     bool is_one = conn->output.first->next == NULL;
-    conn->vector = is_one ? &conn->inline_vector
-                          : heap_alloc(CONN_VECTOR_MAX * sizeof(struct iovec));
+    conn->vector =
+        is_one ? &conn->inline_vector : heap_alloc(CONN_VECTOR_MAX * sizeof(struct iovec));
     uint32_t count = output_vector(&conn->output, conn->vector, is_one ? 1 : CONN_VECTOR_MAX);
     conn->is_sending = true;
     ring_send(conn->ring, &conn->send_op, conn->fd, conn->vector, count);

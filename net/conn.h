@@ -1,7 +1,7 @@
 /*
  * conn.h: one client's socket: bytes in, requests out; replies in, bytes out.
- * A connection belongs to the core whose ring reads it. What its owner (shard/client) wants to know it is
- * told through conn_ops; calls come from ring_wait() only, and only note what has happened.
+ * A connection belongs to the core whose ring reads it. What its owner (shard/client) wants to know
+ * it is told through conn_ops; calls come from ring_wait() only, and only note what has happened.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ struct conn_ops {
     void (*drained)(struct conn *conn);
     /** The connection is over, its descriptor closed: the last call; the owner may free it. */
     void (*closed)(struct conn *conn);
-    /** Memory for a large argument that will be `size` bytes long; NULL: none wanted, it is assembled. */
+    /** Memory for a large argument that will be `size` bytes long; NULL: none wanted, it is
+     * assembled. */
     void *(*large_new)(struct conn *conn, uint64_t size);
     /** The connection ended before a large argument was complete. */
     void (*large_drop)(struct conn *conn, void *memory);
@@ -32,7 +33,8 @@ struct conn_ops {
 #define CONN_INPUT_SIZE_MAX (256u << 10)
 /** ... or so much of its output to be sent. */
 #define CONN_OUTPUT_SIZE_MAX (4u << 20)
-/** Of a large argument that misses more than this, the rest is received straight into its memory. */
+/** Of a large argument that misses more than this, the rest is received straight into its memory.
+ */
 #define CONN_DIRECT_SIZE_MIN (64u << 10)
 
 #define CONN_VECTOR_MAX 64
@@ -53,33 +55,34 @@ struct conn {
     /* ---- input ---- */
     struct ring_receiver receiver;
     struct resp_parser parser;
-    struct ring_buffer *input;       /* being parsed; the ring's, or heap memory of an assembled request */
-    struct ring_buffer *input_last;  /* chained by `next`: came while `input` was not yet parsed */
-    uint32_t input_offset;           /* of the first unparsed byte in `input` */
-    uint32_t request_offset;         /* where the last parsed request began in `input` */
-    uint64_t input_size;             /* unparsed bytes in all */
-    uint64_t input_size_max;         /* client-query-buffer-limit */
-    char *large_memory;              /* a large argument being received, or NULL */
+    struct ring_buffer
+        *input; /* being parsed; the ring's, or heap memory of an assembled request */
+    struct ring_buffer *input_last; /* chained by `next`: came while `input` was not yet parsed */
+    uint32_t input_offset;          /* of the first unparsed byte in `input` */
+    uint32_t request_offset;        /* where the last parsed request began in `input` */
+    uint64_t input_size;            /* unparsed bytes in all */
+    uint64_t input_size_max;        /* client-query-buffer-limit */
+    char *large_memory;             /* a large argument being received, or NULL */
     uint64_t large_size;
     uint64_t large_arrived;
-    struct conn_direct *direct;      /* a receive straight into large_memory is under way, or NULL */
+    struct conn_direct *direct; /* a receive straight into large_memory is under way, or NULL */
     /* ---- output ---- */
     struct output output;
     struct ring_op send_op;
     struct iovec inline_vector;
-    struct iovec *vector;            /* of the send under way: inline_vector, or heap */
-    struct list_node dirty_link;     /* the owner's list of connections to flush */
+    struct iovec *vector;        /* of the send under way: inline_vector, or heap */
+    struct list_node dirty_link; /* the owner's list of connections to flush */
     /* ---- state ---- */
     bool is_receiving;
-    bool is_stopping;                /* receive_stop() is under way */
+    bool is_stopping; /* receive_stop() is under way */
     bool is_reading_wanted;
     bool is_sending;
-    bool is_ended;                   /* the peer sends no more, or the socket failed */
+    bool is_ended; /* the peer sends no more, or the socket failed */
     bool is_failed;
     bool is_closing;
     bool is_closing_after_output;
     bool is_output_high;
-    uint32_t send_count;             /* sends that moved bytes, since the owner last took them off */
+    uint32_t send_count; /* sends that moved bytes, since the owner last took them off */
     /* ---- counted ---- */
     uint64_t received_size;
     uint64_t sent_size;
@@ -98,8 +101,8 @@ void conn_create(struct conn *conn, struct ring *ring, int fd, const struct conn
 enum conn_state conn_parse(struct conn *conn, bool is_first, struct slice *storage,
                            uint32_t storage_count, struct ring_buffer **buffer);
 
-/** Where the request that was parsed last begins, to come back to: one that may not start yet is parsed
- * again. Not one with a large argument, whose bytes have left the stream. */
+/** Where the request that was parsed last begins, to come back to: one that may not start yet is
+ * parsed again. Not one with a large argument, whose bytes have left the stream. */
 struct conn_position {
     struct ring_buffer *input;
     uint32_t offset;
@@ -118,8 +121,8 @@ conn_has_input(const struct conn *conn)
 /** Send what waits in conn->output. */
 void conn_flush(struct conn *conn);
 
-/** The unparsed input will wait for a while: copy it out of the ring's buffers, which others need. Not
- * between the conn_parse() calls of a batch. */
+/** The unparsed input will wait for a while: copy it out of the ring's buffers, which others need.
+ * Not between the conn_parse() calls of a batch. */
 void conn_park(struct conn *conn);
 
 /** As conn_create() takes them. Between two batches. */

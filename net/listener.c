@@ -1,7 +1,8 @@
 /*
  * listener.c: binding, and accepting through the ring.
- * Every core listens on the same addresses by SO_REUSEPORT and the kernel spreads new connections over
- * them by hash, which is uneven when they are few: the one who accepts hands over (shard/worker.c).
+ * Every core listens on the same addresses by SO_REUSEPORT and the kernel spreads new connections
+ * over them by hash, which is uneven when they are few: the one who accepts hands over
+ * (shard/worker.c).
  */
 #include "net/listener.h"
 
@@ -111,8 +112,8 @@ listener_bind_tcp(const char *address_text, int *port, int backlog)
     }
     size = sizeof(address);
     if (getsockname(fd, &address.any, &size) == 0) {
-        *port = ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port
-                                                        : address.v4.sin_port);
+        *port =
+            ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
     }
     return fd;
 }

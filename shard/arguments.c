@@ -1,8 +1,8 @@
 /*
  * arguments.c: arguments of requests that are not answered in the turn that read them.
- * Slices of a receive buffer stay where they are, and the buffer is held; what lies elsewhere (inline
- * commands, unquoted by the parser) is copied together into one block. A large value in memory of its own
- * belongs to the request and needs neither.
+ * Slices of a receive buffer stay where they are, and the buffer is held; what lies elsewhere
+ * (inline commands, unquoted by the parser) is copied together into one block. A large value in
+ * memory of its own belongs to the request and needs neither.
  */
 #include "shard/arguments.h"
 

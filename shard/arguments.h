@@ -12,7 +12,8 @@ struct arguments {
     char *copies;               /* bytes that lay outside the buffer, or NULL */
 };
 
-/** Keep `request`'s arguments: slices of the buffer stay, others are copied (but for large_raw's). */
+/** Keep `request`'s arguments: slices of the buffer stay, others are copied (but for large_raw's).
+ */
 void arguments_keep(struct arguments *arguments, const struct request *request,
                     struct ring_buffer *buffer, struct slice *storage);
 void arguments_release(struct arguments *arguments);

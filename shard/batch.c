@@ -1,14 +1,16 @@
 /*
- * batch.c: singles for another core. What one connection sends to one shard in a turn travels as one
- * message, an array of requests; the owner executes them in order, writes the replies behind each other
- * into the batch's output and mails it back. The connection takes each reply when its turn comes:
+ * batch.c: singles for another core. What one connection sends to one shard in a turn travels as
+ * one message, an array of requests; the owner executes them in order, writes the replies behind
+ * each other into the batch's output and mails it back. The connection takes each reply when its
+ * turn comes:
  *
  *     lane:   [r0]      [r2]   [r3]            output of the batch:  "+OK|$3 abc|:7"
  *                \        \      \                                     r0   r2    r3
  *     batch to shard 3: r0, r2, r3  ──BATCH──▶  executed  ──BATCH_HOME──▶
  *
- * A request whose key is lent makes the batch wait where it stands, and all later batches of the same lane
- * behind it (its `followers`), so that singles of one connection to one owner run in the order sent.
+ * A request whose key is lent makes the batch wait where it stands, and all later batches of the
+ * same lane behind it (its `followers`), so that singles of one connection to one owner run in the
+ * order sent.
  *
  * A batch belongs to the coordinator's pool and keeps its output's chunk, so that in a steady state
  * forwarding allocates nothing.
@@ -28,15 +30,15 @@
 
 struct batch {
     struct mail mail;
-    struct batch *next;          /* spare, or behind another of its lane */
-    struct lane *lane;           /* the coordinator's; the owner compares it only */
+    struct batch *next; /* spare, or behind another of its lane */
+    struct lane *lane;  /* the coordinator's; the owner compares it only */
     uint16_t coordinator;
     uint16_t owner;
     uint32_t count;
-    uint32_t position;           /* owner: the next request to execute */
-    uint32_t retired_count;      /* coordinator: replies that were taken */
+    uint32_t position;      /* owner: the next request to execute */
+    uint32_t retired_count; /* coordinator: replies that were taken */
     uint32_t argument_count;
-    bool is_first_held;          /* owner: requests[position] holds its keys already */
+    bool is_first_held; /* owner: requests[position] holds its keys already */
     struct output output;
     /* ---- owner, while it waits ---- */
     struct lock_request wait;
@@ -225,8 +227,7 @@ batch_wait(struct router *router, struct batch *batch)
     const struct request *request = &batch->requests[batch->position];
     struct view_set set;
     view_set_create(&set, shard, request);
-    uint64_t ticket =
-        atomic_fetch_add_explicit(&shard->node->ticket_next, 1, memory_order_relaxed);
+    uint64_t ticket = atomic_fetch_add_explicit(&shard->node->ticket_next, 1, memory_order_relaxed);
     lock_request_create(&batch->wait, ticket,
                         set.is_exclusive ? LOCK_INTENT_EXCLUSIVE : LOCK_INTENT_SHARED, set.count);
     lock_request_enter(shard->locks, &batch->wait);

@@ -1,6 +1,7 @@
 /*
- * call.h: one execution of one command, as its handler sees it. The handler does not know whether it
- * runs for a local client, a forwarded request, a transaction, a script, a file or a replication stream.
+ * call.h: one execution of one command, as its handler sees it. The handler does not know whether
+ * it runs for a local client, a forwarded request, a transaction, a script, a file or a replication
+ * stream.
  */
 #pragma once
 
@@ -16,10 +17,10 @@ struct call {
     const struct command *command;
     const struct slice *argv;
     uint32_t argc;
-    uint16_t db;             /* the session's selected database when the command was sent */
-    uint16_t flags;          /* CALL_ */
-    struct view **views;     /* of the declared keys in the order of the key specifications; a key that
-                                is named twice is the same view twice */
+    uint16_t db;         /* the session's selected database when the command was sent */
+    uint16_t flags;      /* CALL_ */
+    struct view **views; /* of the declared keys in the order of the key specifications; a key that
+                            is named twice is the same view twice */
     uint32_t view_count;
     struct reply *reply;
     struct shard *shard;     /* where it runs: clock, configuration, memory, random numbers */
@@ -30,11 +31,13 @@ struct call {
     void *shared;            /* what check() or prepare() made for the parts; run() frees it */
     struct effects *effects; /* NULL: nobody reads effects */
     struct scratch_block *scratch;
-    /** A large argument that was received straight into its final memory, counted in nobody's account
-     * (memory_disown): the view that stores argv's slice of it takes it and leaves NULL here. Whoever
-     * made the call frees what was not taken. Its bytes are good until the commit. NULL: none. */
+    /** A large argument that was received straight into its final memory, counted in nobody's
+     * account (memory_disown): the view that stores argv's slice of it takes it and leaves NULL
+     * here. Whoever made the call frees what was not taken. Its bytes are good until the commit.
+     * NULL: none. */
     struct raw *large_raw;
-    uint16_t coordinator;    /* the core that holds the connection: replies end there, pins with them */
+    uint16_t
+        coordinator; /* the core that holds the connection: replies end there, pins with them */
 };
 
 #define CALL_EXCLUSIVE (1u << 0) /* inside a whole-shard loan */
@@ -77,8 +80,9 @@ call_scratch_free(struct call *call)
 }
 
 /**
- * Say what this command changed, as a deterministic command of redis 7.0 that acts on the view's key
- * only (times absolute, randomness resolved). Once for each change, after it; nothing when nothing changed.
+ * Say what this command changed, as a deterministic command of redis 7.0 that acts on the view's
+ * key only (times absolute, randomness resolved). Once for each change, after it; nothing when
+ * nothing changed.
  */
 void call_effect(struct call *call, struct view *view, const struct slice *argv, uint32_t argc);
 /** The usual forms. */
@@ -97,10 +101,10 @@ void call_effect_delete(struct call *call, struct view *view);
 void call_effect_deadline(struct call *call, struct view *view);
 
 /* Errors that many commands share, with redis-server's texts. */
-void call_syntax_error(struct call *call);          /* "ERR syntax error" */
-void call_not_integer_error(struct call *call);     /* "ERR value is not an integer or out of range" */
+void call_syntax_error(struct call *call);      /* "ERR syntax error" */
+void call_not_integer_error(struct call *call); /* "ERR value is not an integer or out of range" */
 void call_wrong_type_error(struct call *call);
-void call_arity_error(struct call *call);           /* "ERR wrong number of arguments for 'x' command" */
+void call_arity_error(struct call *call); /* "ERR wrong number of arguments for 'x' command" */
 /** "ERR unknown subcommand 'x'. Try Y HELP." */
 void call_unknown_subcommand_error(struct call *call);
 /** Parse argv[index] as an integer, or reply the error (NULL: not_integer's) and return false. */
@@ -118,19 +122,20 @@ struct part {
     const struct slice *argv;
     uint32_t argc;
     uint16_t db;
-    uint16_t coordinator;  /* the core that asks */
-    uint64_t session_id;   /* of the asking client */
+    uint16_t coordinator; /* the core that asks */
+    uint64_t session_id;  /* of the asking client */
     int64_t now_ms;
-    struct shard *shard;   /* the shard that it runs on */
-    /** Prepared by check() or by the core for all parts of the command (e.g. a new configuration). */
+    struct shard *shard; /* the shard that it runs on */
+    /** Prepared by check() or by the core for all parts of the command (e.g. a new configuration).
+     */
     void *shared;
     /* ---- output ---- */
     int64_t number;
     int64_t number_2;
-    uint64_t cursor;       /* SCOPE_WALK: state that travels */
-    int32_t next_shard;    /* SCOPE_WALK: where to go on, -1: finished */
-    struct output bytes;   /* RESP or text, appended */
-    struct reply reply;    /* writes into bytes, under the session's protocol */
-    void *data;            /* from heap_alloc(), freed with the part */
+    uint64_t cursor;     /* SCOPE_WALK: state that travels */
+    int32_t next_shard;  /* SCOPE_WALK: where to go on, -1: finished */
+    struct output bytes; /* RESP or text, appended */
+    struct reply reply;  /* writes into bytes, under the session's protocol */
+    void *data;          /* from heap_alloc(), freed with the part */
     struct effects *effects;
 };

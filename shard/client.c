@@ -5,8 +5,9 @@
  *                     ▲                                                                    │
  *                     └── resume: a stall is over, replies came ◀── stalled: rewind ◀──────┘
  *
- * Parsing ahead lets the cache misses of a pipeline overlap: 30 GETs wait for memory twice, not sixty
- * times. A request that the router does not start yet is parsed again later, so nothing has to remember it.
+ * Parsing ahead lets the cache misses of a pipeline overlap: 30 GETs wait for memory twice, not
+ * sixty times. A request that the router does not start yet is parsed again later, so nothing has
+ * to remember it.
  *
  * A client lives until its connection is closed and its lane is empty: requests under way run on.
  * Closing happens at the head of client_run() only, never below a handler that was told to close.
@@ -202,8 +203,8 @@ parse_batch(struct client *client, uint32_t count_max, struct ring_buffer **buff
     uint32_t count = 0;
     uint32_t used = 0;
     while (count < count_max) {
-        *state = conn_parse(conn, count == 0, room->storage + used, CLIENT_ARGUMENTS_MAX - used,
-                            buffer);
+        *state =
+            conn_parse(conn, count == 0, room->storage + used, CLIENT_ARGUMENTS_MAX - used, buffer);
         if (*state != CONN_REQUEST) {
             break;
         }
@@ -273,9 +274,8 @@ static bool
 start_postponed(struct client *client)
 {
     struct client_postponed *postponed = client->postponed;
-    enum router_verdict verdict =
-        router_start(client->room->shard, &client->lane, &postponed->request,
-                     postponed->arguments.buffer);
+    enum router_verdict verdict = router_start(client->room->shard, &client->lane,
+                                               &postponed->request, postponed->arguments.buffer);
     if (verdict == ROUTER_FULL) {
         client_ready(client);
     }
@@ -285,7 +285,8 @@ start_postponed(struct client *client)
     return verdict == ROUTER_STARTED && !wants_to_close(client);
 }
 
-/** Requests [from, count) are not started now: put them back, or drop them with their connection. */
+/** Requests [from, count) are not started now: put them back, or drop them with their connection.
+ */
 static void
 put_back(struct client *client, uint32_t from, uint32_t count, struct ring_buffer *buffer)
 {

@@ -1,6 +1,6 @@
 /*
- * client.h: a connection with its session and its lane: where requests leave the wire and enter the router.
- * Everything happens on the core that holds the connection.
+ * client.h: a connection with its session and its lane: where requests leave the wire and enter the
+ * router. Everything happens on the core that holds the connection.
  */
 #pragma once
 
@@ -22,8 +22,8 @@ struct client_postponed;
 struct client_room {
     struct shard *shard;
     struct ring *ring;
-    struct list ready;  /* have something to do in this turn */
-    struct list dirty;  /* have something to send at its end */
+    struct list ready; /* have something to do in this turn */
+    struct list dirty; /* have something to send at its end */
     uint32_t ready_count;
     /** Pinned for the batch that is being run. */
     struct request requests[CLIENT_BATCH_MAX];
@@ -38,15 +38,16 @@ struct client {
     struct lane lane;
     struct client_room *room;
     struct list_node ready_link;
-    struct raw *large_raw;       /* a large argument being received or parsed, in nobody's account */
+    struct raw *large_raw; /* a large argument being received or parsed, in nobody's account */
     struct client_postponed *postponed; /* a request with a large argument that may not start yet */
-    int64_t soft_limit_since_ms; /* output above its soft limit since then; 0: it is not */
+    int64_t soft_limit_since_ms;        /* output above its soft limit since then; 0: it is not */
     uint64_t counted_input_size; /* of the connection's bytes, in the core's counters already */
     uint64_t counted_output_size;
-    uint64_t tick_moved_size;    /* bytes in and out at the last tick: it is not idle while they move */
+    uint64_t
+        tick_moved_size; /* bytes in and out at the last tick: it is not idle while they move */
     bool is_close_wanted;
     bool is_conn_closed;
-    bool has_error_pending;      /* a protocol error waits to be answered behind earlier replies */
+    bool has_error_pending; /* a protocol error waits to be answered behind earlier replies */
 };
 
 void client_room_create(struct client_room *room, struct shard *shard, struct ring *ring);

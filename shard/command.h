@@ -1,7 +1,7 @@
 /*
- * command.h: one row for each command, next to its handler. The row is the only place that knows the
- * command's name, arity, flags, keys, categories and documentation; COMMAND, routing and (later) ACL
- * and cluster checks are derived from it. Rows are constant and shared by all cores.
+ * command.h: one row for each command, next to its handler. The row is the only place that knows
+ * the command's name, arity, flags, keys, categories and documentation; COMMAND, routing and
+ * (later) ACL and cluster checks are derived from it. Rows are constant and shared by all cores.
  */
 #pragma once
 
@@ -33,9 +33,11 @@ struct session;
 #define CMD_MOVABLE_KEYS (1u << 18)
 #define CMD_NO_MANDATORY_KEYS (1u << 19) /* a call without keys is no mistake (EVAL ... 0) */
 /* Ours alone, not shown. */
-#define CMD_NO_TOUCH (1u << 24)      /* does not count as an access of its keys (TTL, TYPE, OBJECT ...) */
-#define CMD_NO_COUNT (1u << 25)      /* its lookups are neither hits nor misses */
-#define CMD_COUNT (1u << 26)         /* it writes, but its lookups are hits or misses (GETEX, GETSET ...) */
+#define CMD_NO_TOUCH                                                                               \
+    (1u << 24) /* does not count as an access of its keys (TTL, TYPE, OBJECT ...) */
+#define CMD_NO_COUNT (1u << 25) /* its lookups are neither hits nor misses */
+#define CMD_COUNT (1u << 26) /* it writes, but its lookups are hits or misses (GETEX, GETSET ...)  \
+                              */
 
 /* ACL categories that do not follow from flags or group; see command_categories(). */
 #define ACL_KEYSPACE (1u << 0)
@@ -92,28 +94,34 @@ enum command_group {
 #define KEY_INCOMPLETE (1u << 9)
 #define KEY_VARIABLE_FLAGS (1u << 10)
 
-/** Where keys stand among the arguments: https://redis.io/docs/latest/develop/reference/key-specs/ */
+/** Where keys stand among the arguments: https://redis.io/docs/latest/develop/reference/key-specs/
+ */
 struct key_spec {
     uint32_t flags;
     const char *notes; /* or NULL */
     enum { KEYS_BEGIN_NONE, KEYS_BEGIN_INDEX, KEYS_BEGIN_KEYWORD, KEYS_BEGIN_UNKNOWN } begin;
-    int32_t begin_index;       /* INDEX: position; KEYWORD: where the search starts (negative: from the end) */
+    int32_t begin_index; /* INDEX: position; KEYWORD: where the search starts (negative: from the
+                            end) */
     const char *begin_keyword;
     enum { KEYS_FIND_NONE, KEYS_FIND_RANGE, KEYS_FIND_KEYNUM, KEYS_FIND_UNKNOWN } find;
     int32_t last;  /* RANGE: relative to the first key, negative from the end (-1: last argument) */
     int32_t step;  /* RANGE and KEYNUM */
     int32_t limit; /* RANGE with last -1: 0/1 all, n: the first 1/n of them */
-    int32_t keynum_index;      /* KEYNUM: of the number, relative to begin */
-    int32_t keynum_first;      /* KEYNUM: of the first key, relative to begin */
+    int32_t keynum_index; /* KEYNUM: of the number, relative to begin */
+    int32_t keynum_first; /* KEYNUM: of the first key, relative to begin */
 };
 
 /** The usual cases. */
 #define KEYS_AT(index, key_flags)                                                                  \
-    {.flags = (key_flags), .begin = KEYS_BEGIN_INDEX, .begin_index = (index),                      \
-     .find = KEYS_FIND_RANGE, .last = 0, .step = 1}
+    {                                                                                              \
+        .flags = (key_flags), .begin = KEYS_BEGIN_INDEX, .begin_index = (index),                   \
+        .find = KEYS_FIND_RANGE, .last = 0, .step = 1                                              \
+    }
 #define KEYS_FROM(index, last_index, key_step, key_flags)                                          \
-    {.flags = (key_flags), .begin = KEYS_BEGIN_INDEX, .begin_index = (index),                      \
-     .find = KEYS_FIND_RANGE, .last = (last_index), .step = (key_step)}
+    {                                                                                              \
+        .flags = (key_flags), .begin = KEYS_BEGIN_INDEX, .begin_index = (index),                   \
+        .find = KEYS_FIND_RANGE, .last = (last_index), .step = (key_step)                          \
+    }
 
 enum argument_kind {
     ARGUMENT_END, /* closes an array of arguments */
@@ -132,9 +140,9 @@ enum argument_kind {
 struct command_argument {
     enum argument_kind kind;
     const char *name;
-    const char *token;         /* or NULL */
-    const char *since;         /* or NULL */
-    int32_t key_spec_index;    /* of ARGUMENT_KEY */
+    const char *token;      /* or NULL */
+    const char *since;      /* or NULL */
+    int32_t key_spec_index; /* of ARGUMENT_KEY */
     bool is_optional;
     bool is_multiple;
     bool is_multiple_token;
@@ -151,7 +159,8 @@ enum command_scope {
     SCOPE_KEYS,   /* at the owners of its keys: run() with a view of each */
     SCOPE_LOCAL,  /* at the core that holds the connection: run() */
     SCOPE_ALL,    /* part() on every shard at the same time, then run() merges call->parts */
-    SCOPE_CLOSED, /* the same under an exclusive loan of all shards: the keyspace changes as a whole */
+    SCOPE_CLOSED, /* the same under an exclusive loan of all shards: the keyspace changes as a whole
+                   */
     SCOPE_WALK,   /* part() on one shard after the other, as each one's part says, then run() */
 };
 
@@ -169,40 +178,41 @@ struct command_view {
 
 struct command {
     /* ---- hot ---- */
-    const char *name;          /* lower case; of a subcommand: "get" */
+    const char *name; /* lower case; of a subcommand: "get" */
     command_run_fn *run;
-    command_part_fn *part;     /* SCOPE_ALL, CLOSED, WALK */
+    command_part_fn *part; /* SCOPE_ALL, CLOSED, WALK */
     uint32_t flags;
-    int32_t arity;             /* with the name; negative: at least */
+    int32_t arity; /* with the name; negative: at least */
     enum command_scope scope;
-    int32_t route_index;       /* SCOPE_KEYS without key_specs (DEBUG OBJECT): the argument to route by */
+    int32_t route_index; /* SCOPE_KEYS without key_specs (DEBUG OBJECT): the argument to route by */
     struct key_spec key_specs[COMMAND_KEY_SPECS_MAX];
     uint8_t key_spec_count;
-    /** A key specification with KEY_VARIABLE_FLAGS: what it is for these arguments (SET with GET also
-     * reads). NULL: as the specification says. Any thread. */
+    /** A key specification with KEY_VARIABLE_FLAGS: what it is for these arguments (SET with GET
+     * also reads). NULL: as the specification says. Any thread. */
     uint32_t (*key_flags)(const struct slice *argv, uint32_t argc);
-    /** SCOPE_KEYS whose keys are not all looked up in the selected database (COPY ... DB, MOVE): takes
-     * the place of the key specifications in command_views(), with its contract. Where the arguments
-     * name no database it says the selected one: the handler replies the error. NULL: as usual. */
+    /** SCOPE_KEYS whose keys are not all looked up in the selected database (COPY ... DB, MOVE):
+     * takes the place of the key specifications in command_views(), with its contract. Where the
+     * arguments name no database it says the selected one: the handler replies the error. NULL: as
+     * usual. */
     int64_t (*views)(const struct slice *argv, uint32_t argc, uint16_t selected_db,
                      uint32_t database_count, struct command_view *out, uint32_t views_max);
     /** Checks arguments before anything else happens, where a command with several owners must fail
-     * before its loan; or tells a SCOPE_ALL command to answer at once. May be NULL. Replies the error
-     * and returns false to end the command. Runs at the coordinator, without views. */
+     * before its loan; or tells a SCOPE_ALL command to answer at once. May be NULL. Replies the
+     * error and returns false to end the command. Runs at the coordinator, without views. */
     bool (*check)(struct call *call);
     /** SCOPE_CLOSED: at the coordinator when all shards are closed, before their parts run; may set
      * call->shared for them. Replies the error and returns false to open the shards unchanged. */
     bool (*prepare)(struct call *call);
     /* ---- documentation ---- */
     enum command_group group;
-    uint32_t categories;       /* ACL_ bits beside those that follow from flags and group */
+    uint32_t categories; /* ACL_ bits beside those that follow from flags and group */
     const char *since;
     const char *complexity;
-    const char *summary;       /* one sentence of ours */
+    const char *summary;          /* one sentence of ours */
     const char *deprecated_since; /* or NULL */
     const char *replaced_by;
-    const struct command_history *history; /* ends with {NULL, NULL}, or NULL */
-    const char *const *tips;   /* ends with NULL, or NULL */
+    const struct command_history *history;    /* ends with {NULL, NULL}, or NULL */
+    const char *const *tips;                  /* ends with NULL, or NULL */
     const struct command_argument *arguments; /* or NULL */
     const struct command *subcommands;
     uint32_t subcommand_count;
@@ -222,7 +232,8 @@ struct command_table *command_table_new(void);
 void command_table_delete(struct command_table *table);
 /** The row for a name in any case; NULL: unknown. Any thread. */
 const struct command *command_find(const struct command_table *table, struct slice name);
-/** The row that `argv` means, subcommands resolved. With an unknown subcommand: the container itself. */
+/** The row that `argv` means, subcommands resolved. With an unknown subcommand: the container
+ * itself. */
 const struct command *command_resolve(const struct command_table *table, const struct slice *argv,
                                       uint32_t argc);
 /** Commands, without subcommands. */
@@ -231,8 +242,8 @@ uint32_t command_count(const struct command_table *table);
 uint32_t command_row_count(const struct command_table *table);
 /** The row with this index, below command_row_count(). */
 const struct command *command_at(const struct command_table *table, uint32_t index);
-/** The place of a row in command_at(): dense, so that an array can count by it. Any thread, a hash and a
- * comparison. `command` is a row of this table. */
+/** The place of a row in command_at(): dense, so that an array can count by it. Any thread, a hash
+ * and a comparison. `command` is a row of this table. */
 uint32_t command_index(const struct command_table *table, const struct command *command);
 
 /** Does `argc` satisfy the row's arity? */
@@ -249,9 +260,9 @@ struct command_key {
 };
 
 /**
- * The keys of a command line, in the order of its key specifications. Returns their count, or -1 when
- * the arguments are wrong for it (KEYNUM out of range). At most `keys_max` are stored; the count may be
- * larger: the caller comes again with more room.
+ * The keys of a command line, in the order of its key specifications. Returns their count, or -1
+ * when the arguments are wrong for it (KEYNUM out of range). At most `keys_max` are stored; the
+ * count may be larger: the caller comes again with more room.
  */
 int64_t command_keys(const struct command *command, const struct slice *argv, uint32_t argc,
                      struct command_key *keys, uint32_t keys_max);

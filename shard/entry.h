@@ -78,7 +78,8 @@ struct entry *entry_deadline_set(struct memory *memory, struct wheel *wheel, str
 struct entry *entry_string_resize(struct memory *memory, struct wheel *wheel, struct entry *entry,
                                   enum value_encoding encoding, size_t size, char **data);
 
-/** Out of the wheel and freed, with its raw or object (at once, however large). Not out of the table: do that first. */
+/** Out of the wheel and freed, with its raw or object (at once, however large). Not out of the
+ * table: do that first. */
 void entry_delete(struct memory *memory, struct wheel *wheel, struct entry *entry);
 
 /** The value as a view, good until the entry changes. */

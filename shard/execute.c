@@ -1,7 +1,7 @@
 /*
  * execute.c: views opened, handler run, views committed.
- * The case that matters is one key at a fixed place: its hash and slot were computed when the request
- * was routed, its bucket and entry were prefetched, and nothing is allocated here.
+ * The case that matters is one key at a fixed place: its hash and slot were computed when the
+ * request was routed, its bucket and entry were prefetched, and nothing is allocated here.
  */
 #include "shard/execute.h"
 

@@ -10,11 +10,13 @@ struct shard;
 struct session;
 struct view_set;
 
-/** Prepare a call; the views are the caller's business. `session` only where the command may see it. */
+/** Prepare a call; the views are the caller's business. `session` only where the command may see
+ * it. */
 void call_prepare(struct call *call, struct shard *shard, const struct request *request,
                   struct reply *reply, struct session *session);
 
-/** Count a command that has run: its time since the shard's last look at the ticks, and its error. */
+/** Count a command that has run: its time since the shard's last look at the ticks, and its error.
+ */
 void call_account(struct call *call);
 /** Free what it used, when its views are committed. */
 void call_release(struct call *call);
@@ -27,7 +29,8 @@ void large_raw_drop(struct shard *shard, struct raw *raw);
 /** May it run now, or is a key of it lent or waited for? Owner thread. */
 bool execute_is_free(const struct shard *shard, const struct request *request);
 
-/** Run a SCOPE_KEYS request whose keys are all this shard's and free; the reply goes to `output`. */
+/** Run a SCOPE_KEYS request whose keys are all this shard's and free; the reply goes to `output`.
+ */
 void execute_keys(struct shard *shard, const struct request *request, struct output *output);
 
 /** Run without keys: SCOPE_LOCAL, or arguments that name none (the handler replies the error). */

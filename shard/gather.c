@@ -1,8 +1,8 @@
 /*
  * gather.c: commands that ask all shards, one at a time or all at once.
- * Each shard's part runs on that shard's core and comes home with what it contributes; the command's
- * run() merges them at the coordinator. A gather is a barrier in its lane: it starts when everything
- * before it is answered, and nothing behind it starts before it is.
+ * Each shard's part runs on that shard's core and comes home with what it contributes; the
+ * command's run() merges them at the coordinator. A gather is a barrier in its lane: it starts when
+ * everything before it is answered, and nothing behind it starts before it is.
  */
 #include "core/heap.h"
 #include "shard/execute.h"

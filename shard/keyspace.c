@@ -21,9 +21,9 @@
  * A database's slots are an anonymous mapping: pages that no key ever touched cost nothing, so a
  * shard that owns every second slot, or a database with three keys, pays for what it uses.
  *
- * Collections count by themselves, at the moment their change is committed: while a key is lent, its
- * collection is another core's, and neither its size nor its address in the entry may be looked at.
- * So functions that only touch the entry (deadlines) never do.
+ * Collections count by themselves, at the moment their change is committed: while a key is lent,
+ * its collection is another core's, and neither its size nor its address in the entry may be looked
+ * at. So functions that only touch the entry (deadlines) never do.
  *
  * Invariants: slot.byte_count is the sum of entry_size() of its entries and of the sizes of their
  * collections as last committed, a database's counts are
@@ -183,8 +183,7 @@ keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot_index,
     struct slot *slot = &database->slots[slot_index];
     ASSERT(slot->byte_count >= old_size);
     entry_object_set(entry, value);
-    object_count_delta(keyspace, database, slot,
-                       (int64_t)(object_size(value->object) - old_size));
+    object_count_delta(keyspace, database, slot, (int64_t)(object_size(value->object) - old_size));
 }
 
 void
@@ -384,8 +383,8 @@ collect_object(struct keyspace *keyspace, uint32_t step_count_max)
     struct keyspace_garbage *garbage = keyspace->garbage;
     struct object *object = garbage->value.object;
     uint64_t old_size = object->size;
-    bool is_done = object_free_steps(&object, garbage->value.type, garbage->value.encoding,
-                                     step_count_max);
+    bool is_done =
+        object_free_steps(&object, garbage->value.type, garbage->value.encoding, step_count_max);
     object_charge(keyspace->memory, -(int64_t)(old_size - (is_done ? 0 : object->size)));
     if (is_done) {
         keyspace->garbage = garbage->next;
@@ -473,8 +472,8 @@ keyspace_random(const struct keyspace *keyspace, uint32_t db, struct random *ran
     if (database->key_count == 0) {
         return NULL;
     }
-    /* Weigh slots by their keys: accept one in proportion to a cap of twice the average. Where few slots
-     * are in use that finds none, and counting is short. */
+    /* Weigh slots by their keys: accept one in proportion to a cap of twice the average. Where few
+     * slots are in use that finds none, and counting is short. */
     uint64_t cap = 2 * (database->key_count / SLOT_COUNT) + 8;
     bool is_sparse = database->key_count < KEYSPACE_SPARSE_COUNT;
     for (unsigned i = 0; i < KEYSPACE_RANDOM_TRIES && !is_sparse; i++) {

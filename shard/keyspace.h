@@ -160,7 +160,8 @@ void keyspace_remove(struct keyspace *keyspace, uint32_t db, uint32_t slot, uint
 
 /**
  * As keyspace_remove(), but raw or object are handed to the caller in `out` instead of freed (the
- * object in nobody's account); a value that lay in the entry is not: look at it before (`out` is a string without bytes then).
+ * object in nobody's account); a value that lay in the entry is not: look at it before (`out` is a
+ * string without bytes then).
  */
 void keyspace_take(struct keyspace *keyspace, uint32_t db, uint32_t slot, uint64_t hash,
                    struct entry *entry, struct value *out);
@@ -170,8 +171,8 @@ void keyspace_take(struct keyspace *keyspace, uint32_t db, uint32_t slot, uint64
  * another size or at another place, converted, or another one. The old one is not looked at;
  * `old_size` is what it was charged with.
  */
-void keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot,
-                         struct entry *entry, const struct value *value, uint64_t old_size);
+void keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot, struct entry *entry,
+                         const struct value *value, uint64_t old_size);
 
 /** The entry's collection, charged with `old_size`, is gone already, freed or handed on: the entry
  * holds an empty string. */
@@ -189,7 +190,8 @@ void keyspace_swap(struct keyspace *keyspace, uint32_t db_a, uint32_t db_b);
 void keyspace_flush(struct keyspace *keyspace, uint32_t db);
 void keyspace_flush_all(struct keyspace *keyspace);
 
-/** Free flushed contents and large collections, about `step_count_max` entries and blocks. True: nothing is left. */
+/** Free flushed contents and large collections, about `step_count_max` entries and blocks. True:
+ * nothing is left. */
 bool keyspace_collect(struct keyspace *keyspace, uint32_t step_count_max);
 
 /**

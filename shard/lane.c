@@ -1,8 +1,8 @@
 /*
  * lane.c: replies in request order.
  *
- * As long as nothing is owed, replies go straight into the connection's output. From the first request
- * that another core answers (or that waits) on, each reply has an item in the lane's queue:
+ * As long as nothing is owed, replies go straight into the connection's output. From the first
+ * request that another core answers (or that waits) on, each reply has an item in the lane's queue:
  *
  *     [remote: batch 7, 12 bytes] [local: 40 bytes] [remote: batch 9, ?] [local: 5 bytes]
  *          done: leaves               leaves            stops here          waits

@@ -1,7 +1,7 @@
 /*
- * lane.h: the order within a connection. A lane is the part of a connection that its core keeps about
- * requests under way: replies leave in request order, and a request starts only when LOANS' rules let it.
- * Owner: the core that holds the connection.
+ * lane.h: the order within a connection. A lane is the part of a connection that its core keeps
+ * about requests under way: replies leave in request order, and a request starts only when LOANS'
+ * rules let it. Owner: the core that holds the connection.
  */
 #pragma once
 
@@ -17,11 +17,11 @@ struct lane_item;
 /** One reply that the connection still owes its client; embedded in whatever produces it. */
 struct lane_item {
     struct lane_item *next;
-    struct output *source;  /* holds the reply when is_done ... */
-    uint64_t reply_size;    /* ... its first bytes; LANE_REPLY_ALL: everything in it */
-    uint64_t counted_size;  /* of it in lane->waiting_size */
+    struct output *source; /* holds the reply when is_done ... */
+    uint64_t reply_size;   /* ... its first bytes; LANE_REPLY_ALL: everything in it */
+    uint64_t counted_size; /* of it in lane->waiting_size */
     bool is_done;
-    bool is_muted;          /* CLIENT REPLY OFF: the reply is dropped */
+    bool is_muted; /* CLIENT REPLY OFF: the reply is dropped */
     void (*retire)(struct shard *shard, struct lane_item *item); /* the reply has been taken */
 };
 
@@ -30,7 +30,8 @@ struct lane_item {
 #define LANE_ITEMS_MAX 4096
 
 struct lane_ops {
-    /** A reason to wait is gone, or replies have arrived: look at the connection again this turn. */
+    /** A reason to wait is gone, or replies have arrived: look at the connection again this turn.
+     */
     void (*resume)(struct lane *lane);
     /** The last request of a lane whose connection had ended is home. */
     void (*ended)(struct lane *lane);
@@ -40,16 +41,16 @@ struct lane {
     struct session *session;
     struct shard *shard;
     const struct lane_ops *ops;
-    struct output *output;           /* the connection's; NULL: it has ended, replies are dropped */
-    struct lane_item *first;         /* replies owed, in request order */
+    struct output *output;   /* the connection's; NULL: it has ended, replies are dropped */
+    struct lane_item *first; /* replies owed, in request order */
     struct lane_item *last;
     uint32_t item_count;
-    uint64_t waiting_size;           /* bytes of replies that wait behind others, as far as counted */
-    uint32_t single_count;           /* singles sent to their owners and not yet answered */
-    uint16_t single_owner;           /* the shard that the last of them was sent to */
-    uint32_t self_batch_count;       /* of those, batches to this very core (singles that had to wait) */
-    uint32_t transaction_count;      /* transactions whose RETURNs are not mailed yet */
-    uint32_t barrier_count;          /* commands over all shards under way: nothing passes them */
+    uint64_t waiting_size;      /* bytes of replies that wait behind others, as far as counted */
+    uint32_t single_count;      /* singles sent to their owners and not yet answered */
+    uint16_t single_owner;      /* the shard that the last of them was sent to */
+    uint32_t self_batch_count;  /* of those, batches to this very core (singles that had to wait) */
+    uint32_t transaction_count; /* transactions whose RETURNs are not mailed yet */
+    uint32_t barrier_count;     /* commands over all shards under way: nothing passes them */
     struct transaction *transaction_first; /* not yet executed, by ticket */
     struct transaction *transaction_last;
 };
@@ -79,6 +80,6 @@ lane_is_idle(const struct lane *lane)
     return lane->first == NULL && lane->single_count == 0 && lane->transaction_count == 0;
 }
 
-/** The connection has ended: what is under way runs on, its replies are dropped. ops->ended() follows,
- * at once when the lane is idle. */
+/** The connection has ended: what is under way runs on, its replies are dropped. ops->ended()
+ * follows, at once when the lane is idle. */
 void lane_abandon(struct lane *lane);

@@ -1,12 +1,12 @@
 /*
  * lender.c: the owner's side of loans.
  *
- *     LOCK ─▶ queue by ticket ─▶ all free: open the views, GRANT ─▶ ... ─▶ RETURN: commit, leave, DONE
- *                  ▲                                  │
- *                  └── GIVE_BACK ◀── WOUND ◀──────────┘ an older one waits for what this one holds
+ *     LOCK ─▶ queue by ticket ─▶ all free: open the views, GRANT ─▶ ... ─▶ RETURN: commit, leave,
+ * DONE ▲                                  │ └── GIVE_BACK ◀── WOUND ◀──────────┘ an older one waits
+ * for what this one holds
  *
- * A hold is this shard's record of one loan. It owns the node of the WOUND, so it outlives the loan until
- * that node is home.
+ * A hold is this shard's record of one loan. It owns the node of the WOUND, so it outlives the loan
+ * until that node is home.
  */
 #include "core/heap.h"
 #include "shard/router_internal.h"
@@ -14,10 +14,10 @@
 struct hold {
     struct lock_request request;
     struct mail wound;
-    struct loan *loan;       /* the coordinator's, readable while its mail is here or lent to it */
+    struct loan *loan; /* the coordinator's, readable while its mail is here or lent to it */
     uint16_t coordinator;
-    bool is_wound_out;       /* the wound's node is under way */
-    bool is_over;            /* returned; only waits for the wound's node */
+    bool is_wound_out; /* the wound's node is under way */
+    bool is_over;      /* returned; only waits for the wound's node */
 };
 
 struct loan *
@@ -64,8 +64,8 @@ mark_exclusive_home(struct loan *loan)
     }
 }
 
-/** Those of shared views are home when nobody else has borrowed them. Before the loan leaves the queues,
- * since whoever holds the keys next finds them free. */
+/** Those of shared views are home when nobody else has borrowed them. Before the loan leaves the
+ * queues, since whoever holds the keys next finds them free. */
 static void
 mark_shared_home(struct shard *shard, struct loan *loan)
 {

@@ -1,21 +1,21 @@
 /*
  * lock.c: queues by ticket.
  *
- * Each key that is lent or waited for has a queue, and so has the shard itself. All who want it stand
- * there by ticket, holders included:
+ * Each key that is lent or waited for has a queue, and so has the shard itself. All who want it
+ * stand there by ticket, holders included:
  *
  *     key "a":   [T3 held] [T7 waits] [T9 waits]
  *     shard:     [T3 held, intent] [T7 intent] [T9 intent] [T12 whole, waits]
  *
  * A request holds nothing until it can hold all it wants here, so a shard never has to take back a
- * part; it may hold when nobody in front of it in any queue is in its way, and nobody behind it holds what
- * it wants. The latter happens when an older transaction comes late: then the younger is wounded and
- * steps back behind it, at the place it always had.
+ * part; it may hold when nobody in front of it in any queue is in its way, and nobody behind it
+ * holds what it wants. The latter happens when an older transaction comes late: then the younger is
+ * wounded and steps back behind it, at the place it always had.
  *
- * Why no cycle: a request waits for older ones, or for younger ones that hold; the younger either step
- * back or hold everything everywhere and end without waiting. Singles that wait have a ticket of their own
- * for that reason: a single in two queues (its key's and the shard's) without one could stand in front of a
- * transaction in the first and behind it in the second.
+ * Why no cycle: a request waits for older ones, or for younger ones that hold; the younger either
+ * step back or hold everything everywhere and end without waiting. Singles that wait have a ticket
+ * of their own for that reason: a single in two queues (its key's and the shard's) without one
+ * could stand in front of a transaction in the first and behind it in the second.
  *
  * Rejected: readers-writer locks for each key with a holder list apart from the queue. A wounded
  * transaction must return to its ticket's place, in front of those who came while it held.
@@ -35,8 +35,8 @@ struct lock {
     struct slice key;
     uint16_t db;
     bool is_shard;
-    uint32_t whole_count;  /* the shard's: items in SHARED or EXCLUSIVE mode */
-    struct list queue;     /* of struct lock_item, by ticket */
+    uint32_t whole_count; /* the shard's: items in SHARED or EXCLUSIVE mode */
+    struct list queue;    /* of struct lock_item, by ticket */
     char inline_key[KEY_INLINE_SIZE];
 };
 
@@ -412,8 +412,7 @@ lock_request_leave(struct lock_table *table, struct lock_request *request, struc
     for (uint32_t i = 0; i < request->item_count; i++) {
         struct lock_item *item = &request->items[i];
         list_remove(&item->link);
-        if (item->lock->is_shard &&
-            (item->mode == LOCK_SHARED || item->mode == LOCK_EXCLUSIVE)) {
+        if (item->lock->is_shard && (item->mode == LOCK_SHARED || item->mode == LOCK_EXCLUSIVE)) {
             item->lock->whole_count--;
         }
     }
@@ -421,8 +420,8 @@ lock_request_leave(struct lock_table *table, struct lock_request *request, struc
     table->request_count--;
     for (uint32_t i = 0; i < request->item_count; i++) {
         struct lock *lock = request->items[i].lock;
-        bool is_intent = lock->is_shard && lock->whole_count == 0 &&
-                         request->items[i].mode < LOCK_SHARED;
+        bool is_intent =
+            lock->is_shard && lock->whole_count == 0 && request->items[i].mode < LOCK_SHARED;
         if (list_is_empty(&lock->queue)) {
             if (!lock->is_shard) {
                 lock_dismiss(table, lock);

@@ -1,6 +1,7 @@
 /*
  * lock.h: what a shard has lent, and who waits for it.
- * Locks exist only while something is lent or waited for; a shard without loans pays one comparison.
+ * Locks exist only while something is lent or waited for; a shard without loans pays one
+ * comparison.
  */
 #pragma once
 
@@ -8,8 +9,8 @@
 #include "core/slice.h"
 
 /**
- * Modes, as in multi-granularity locking: keys are taken LOCK_SHARED or LOCK_EXCLUSIVE, the shard itself
- * with the matching intent by everybody, or whole.
+ * Modes, as in multi-granularity locking: keys are taken LOCK_SHARED or LOCK_EXCLUSIVE, the shard
+ * itself with the matching intent by everybody, or whole.
  */
 enum lock_mode {
     LOCK_INTENT_SHARED,
@@ -36,8 +37,8 @@ struct lock_item {
 struct lock_request {
     uint64_t ticket;
     bool is_held;
-    bool is_borrower;      /* holds across turns for another core, so that it can be wounded */
-    bool is_wounded;       /* a wound is on its way */
+    bool is_borrower; /* holds across turns for another core, so that it can be wounded */
+    bool is_wounded;  /* a wound is on its way */
     uint32_t item_count;
     uint32_t item_capacity;
     struct lock_item *items; /* items[0]: the shard */
@@ -52,7 +53,8 @@ void lock_table_delete(struct lock_table *table);
 /** Requests that hold or wait; 0: nothing is locked, nobody has to ask. */
 uint32_t lock_table_request_count(const struct lock_table *table);
 
-/** Would a command that takes this key now get in the way of somebody who holds it or waits for it? */
+/** Would a command that takes this key now get in the way of somebody who holds it or waits for it?
+ */
 bool lock_key_is_free(const struct lock_table *table, uint16_t db, struct slice key, uint64_t hash,
                       bool is_exclusive);
 /** The same for the whole shard's sake: is the shard itself lent, or waited for? */
@@ -76,13 +78,15 @@ void lock_request_add_key(struct lock_table *table, struct lock_request *request
 /** Hold everything if nobody older waits for or holds any of it. */
 bool lock_request_try(struct lock_table *table, struct lock_request *request);
 
-/** Leave all queues. Requests that hold everything now are appended to `ready` by their ready_link. */
+/** Leave all queues. Requests that hold everything now are appended to `ready` by their ready_link.
+ */
 void lock_request_leave(struct lock_table *table, struct lock_request *request, struct list *ready);
 
 /** Give everything back but stay in the queues at the ticket's place. */
 void lock_request_yield(struct lock_table *table, struct lock_request *request, struct list *ready);
 
-/** Call `wound` for each younger borrower that holds what `request` waits for, once for each holding. */
+/** Call `wound` for each younger borrower that holds what `request` waits for, once for each
+ * holding. */
 typedef void lock_wound_fn(void *context, struct lock_request *younger);
 void lock_request_wound(struct lock_table *table, struct lock_request *request,
                         lock_wound_fn *wound, void *context);
@@ -93,6 +97,6 @@ bool lock_table_is_valid(const struct lock_table *table);
 /** Rules that the simulator leaves out on purpose, to see that it would notice. */
 enum lock_fault {
     LOCK_FAULT_NO_WOUND = 1 << 0,
-    LOCK_FAULT_NO_PLACE = 1 << 1,    /* newcomers pass those who wait */
+    LOCK_FAULT_NO_PLACE = 1 << 1, /* newcomers pass those who wait */
 };
 void lock_table_fault_set(struct lock_table *table, uint32_t faults);

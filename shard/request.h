@@ -20,13 +20,13 @@ struct request {
     const struct command *command; /* NULL: unknown */
     const struct slice *argv;
     uint32_t argc;
-    uint32_t key_index;            /* of its only key, or REQUEST_KEYS_MANY */
-    uint64_t hash;                 /* of that key */
+    uint32_t key_index; /* of its only key, or REQUEST_KEYS_MANY */
+    uint64_t hash;      /* of that key */
     uint16_t slot;
-    uint16_t owner;                /* shard */
+    uint16_t owner; /* shard */
     uint16_t db;
-    uint16_t coordinator;          /* the core that holds the connection */
+    uint16_t coordinator; /* the core that holds the connection */
     uint8_t protocol;
-    uint8_t flags;                 /* REQUEST_ */
-    struct raw *large_raw;         /* a large argument in memory of its own, to be adopted; or NULL */
+    uint8_t flags;         /* REQUEST_ */
+    struct raw *large_raw; /* a large argument in memory of its own, to be adopted; or NULL */
 };

@@ -8,10 +8,10 @@
  *     no key                      at once, on this core
  *
  * Rules of order within a connection (each one's violation is a test's fault switch):
- *   - singles to one owner run in the order sent: one that must wait, and all behind it for the same owner,
- *     go through the owner's batches, its own core's too;
- *   - a transaction starts when all earlier singles are answered; singles behind it start when its RETURNs
- *     are mailed, which each mailbox delivers before them;
+ *   - singles to one owner run in the order sent: one that must wait, and all behind it for the
+ * same owner, go through the owner's batches, its own core's too;
+ *   - a transaction starts when all earlier singles are answered; singles behind it start when its
+ * RETURNs are mailed, which each mailbox delivers before them;
  *   - a command over all shards starts when all before it is answered and lets nothing pass.
  */
 #include "shard/router.h"
@@ -277,8 +277,7 @@ start_single(struct shard *shard, struct lane *lane, const struct request *reque
              struct ring_buffer *buffer)
 {
     struct router *router = shard->router;
-    if (lane->transaction_count > 0 &&
-        !router_fault_hit(router, ROUTER_FAULT_NO_RETURN_FIRST)) {
+    if (lane->transaction_count > 0 && !router_fault_hit(router, ROUTER_FAULT_NO_RETURN_FIRST)) {
         return ROUTER_STALLED;
     }
     if (lane->barrier_count > 0 || UNLIKELY(is_out_of_strict_order(shard, lane, request))) {
@@ -324,8 +323,7 @@ is_paused(const struct shard *shard, const struct request *request)
     if (LIKELY(shard->pause_until_ms == 0) || shard->now_ms >= shard->pause_until_ms) {
         return false;
     }
-    return shard->is_pause_all ||
-           (request->command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
+    return shard->is_pause_all || (request->command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
 }
 
 static inline enum router_verdict
@@ -334,10 +332,11 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
 {
     if (UNLIKELY(!is_acceptable(request))) {
         if (request->command == NULL && is_http(request)) {
-            log_write(shard->node->log, LOG_WARNING_LEVEL,
-                      "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or "
-                      "Host: commands to Tessera. Connection from %s aborted.",
-                      lane->session->address);
+            log_write(
+                shard->node->log, LOG_WARNING_LEVEL,
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or "
+                "Host: commands to Tessera. Connection from %s aborted.",
+                lane->session->address);
             session_close(lane->session, false);
             if (request->large_raw != NULL) {
                 large_raw_drop(shard, request->large_raw);

@@ -33,19 +33,21 @@ enum mail_kind {
 
 /** Rules that a test leaves out on purpose; no effect in release builds. */
 enum router_fault {
-    ROUTER_FAULT_NO_HOLD_BACK = 1 << 0,    /* later singles pass one that waits at its owner */
-    ROUTER_FAULT_NO_SINGLES_FIRST = 1 << 1, /* transactions start before earlier singles are answered */
-    ROUTER_FAULT_NO_RETURN_FIRST = 1 << 2,  /* singles pass transactions of their connection */
+    ROUTER_FAULT_NO_HOLD_BACK = 1 << 0, /* later singles pass one that waits at its owner */
+    ROUTER_FAULT_NO_SINGLES_FIRST =
+        1 << 1, /* transactions start before earlier singles are answered */
+    ROUTER_FAULT_NO_RETURN_FIRST = 1 << 2, /* singles pass transactions of their connection */
 };
 
 struct router *router_new(struct shard *shard, struct exchange *exchange);
 void router_delete(struct router *router);
 void router_fault_set(struct router *router, uint32_t faults);
 
-/** Fill in what routing needs: command, key, slot, owner. argv, argc, db, protocol and flags are set. */
+/** Fill in what routing needs: command, key, slot, owner. argv, argc, db, protocol and flags are
+ * set. */
 void router_resolve(struct shard *shard, struct request *request);
-/** Bring what these resolved requests will look up in this shard into the cache, step by step over all of
- * them, so that their misses overlap. At most ROUTER_PREFETCH_MAX. */
+/** Bring what these resolved requests will look up in this shard into the cache, step by step over
+ * all of them, so that their misses overlap. At most ROUTER_PREFETCH_MAX. */
 #define ROUTER_PREFETCH_MAX 32
 void router_prefetch(struct shard *shard, const struct request *requests, uint32_t count);
 
@@ -56,13 +58,15 @@ enum router_verdict {
 };
 
 /**
- * Start one resolved request of a lane. Its arguments lie in `buffer` (referenced as long as they are
- * needed) or elsewhere (then they are copied if needed later); large_raw is taken over when started.
+ * Start one resolved request of a lane. Its arguments lie in `buffer` (referenced as long as they
+ * are needed) or elsewhere (then they are copied if needed later); large_raw is taken over when
+ * started.
  */
 enum router_verdict router_start(struct shard *shard, struct lane *lane, struct request *request,
                                  struct ring_buffer *buffer);
 
-/** The lane has no more requests for now: send what was gathered. Before another lane starts any. */
+/** The lane has no more requests for now: send what was gathered. Before another lane starts any.
+ */
 void router_lane_end(struct shard *shard, struct lane *lane);
 
 /** Mail for this shard; false: not a kind of the router's. */

@@ -18,18 +18,18 @@ struct hold;
 struct router {
     struct shard *shard;
     struct exchange *exchange;
-    uint32_t pending_count;      /* batches, transactions and gathers under way for this core's lanes */
+    uint32_t pending_count; /* batches, transactions and gathers under way for this core's lanes */
     uint32_t faults;
     /* ---- coordinator: batches being filled for the lane whose turn it is ---- */
     struct lane *open_lane;
-    struct batch **open;         /* by owner */
+    struct batch **open; /* by owner */
     uint16_t *open_owners;
     uint32_t open_count;
     struct batch *spare_batches;
     uint32_t spare_batch_count;
     /* ---- owner ---- */
-    struct list ready;           /* lock requests that hold everything now, to be served */
-    struct list waiting;         /* batches whose next request waits for a lock */
+    struct list ready;   /* lock requests that hold everything now, to be served */
+    struct list waiting; /* batches whose next request waits for a lock */
     bool is_serving;
 };
 
@@ -75,16 +75,16 @@ struct loan {
     struct mail mail;
     struct transaction *transaction;
     uint16_t owner;
-    bool is_granted;             /* coordinator's */
-    bool is_giver;               /* coordinator's: a value of it goes to another view as it is */
-    bool is_unused;              /* RETURN of keys that were not touched: nothing to carry out */
-    uint8_t shard_mode;          /* enum lock_mode */
+    bool is_granted;    /* coordinator's */
+    bool is_giver;      /* coordinator's: a value of it goes to another view as it is */
+    bool is_unused;     /* RETURN of keys that were not touched: nothing to carry out */
+    uint8_t shard_mode; /* enum lock_mode */
     uint64_t ticket;
     uint32_t view_count;
-    struct view *views;          /* of this owner's keys, inside the transaction */
-    struct part *part;           /* to be run by the owner with RETURN, or NULL */
-    struct effects effects;      /* what the coordinator's handler changed here */
-    struct hold *hold;           /* owner's */
+    struct view *views;     /* of this owner's keys, inside the transaction */
+    struct part *part;      /* to be run by the owner with RETURN, or NULL */
+    struct effects effects; /* what the coordinator's handler changed here */
+    struct hold *hold;      /* owner's */
 };
 
 void lender_lock(struct router *router, struct loan *loan);
@@ -98,9 +98,8 @@ void lender_serve(struct router *router);
 
 struct view_set;
 /** Start a transaction over the owners of the set's keys. Takes over request->large_raw. */
-void transaction_start_keys(struct router *router, struct lane *lane,
-                            const struct request *request, struct view_set *set,
-                            struct ring_buffer *buffer);
+void transaction_start_keys(struct router *router, struct lane *lane, const struct request *request,
+                            struct view_set *set, struct ring_buffer *buffer);
 /** Start one that closes all shards and runs the command's part on each. */
 void transaction_start_closed(struct router *router, struct lane *lane,
                               const struct request *request, struct ring_buffer *buffer,

@@ -23,24 +23,24 @@ struct command;
 struct session {
     struct list_node shard_link; /* in shard->sessions */
     uint64_t id;
-    struct shard *shard;         /* the core that holds the connection */
+    struct shard *shard; /* the core that holds the connection */
     uint16_t db;
-    uint8_t protocol;            /* 2 or 3 */
+    uint8_t protocol; /* 2 or 3 */
     uint32_t flags;
     int64_t created_ms;
     int64_t last_command_ms;
     const struct command *last_command; /* NULL: none yet */
-    char *name;                  /* CLIENT SETNAME, heap, or NULL */
-    char *library_name;          /* CLIENT SETINFO */
+    char *name;                         /* CLIENT SETNAME, heap, or NULL */
+    char *library_name;                 /* CLIENT SETINFO */
     char *library_version;
-    const char *address;         /* "127.0.0.1:50000", "[::1]:50000", "/path:0" */
+    const char *address; /* "127.0.0.1:50000", "[::1]:50000", "/path:0" */
     const char *local_address;
-    char *addresses;             /* both, in one block; NULL: none known */
+    char *addresses; /* both, in one block; NULL: none known */
     int fd;
-    uint64_t input_size;         /* CLIENT LIST: tot-net-in etc. where it exists in 7.0; qbuf, qbuf-free */
+    uint64_t input_size; /* CLIENT LIST: tot-net-in etc. where it exists in 7.0; qbuf, qbuf-free */
     uint64_t query_size;
     uint64_t query_free_size;
-    uint64_t output_size;        /* bytes that wait to be sent */
+    uint64_t output_size; /* bytes that wait to be sent */
     uint64_t output_memory_size;
     uint64_t argv_memory_size;
 };
@@ -53,8 +53,8 @@ void session_destroy(struct session *session);
 /** RESET: as session_create() left it, but id, addresses, ages and byte counts stay. */
 void session_reset(struct session *session);
 
-/** Have the connection closed: at once, or when what was replied so far has left. The session lives on
- * until its core destroys it. */
+/** Have the connection closed: at once, or when what was replied so far has left. The session lives
+ * on until its core destroys it. */
 void session_close(struct session *session, bool after_reply);
 
 /** May a client be called this? No blanks, no line ends, nothing but visible ASCII. */

@@ -1,5 +1,6 @@
 /*
- * shard.c: what a shard does by itself, with time as its only input: expiry, freeing flushed contents.
+ * shard.c: what a shard does by itself, with time as its only input: expiry, freeing flushed
+ * contents.
  */
 #include "shard/shard.h"
 
@@ -39,7 +40,8 @@ shard_destroy(struct shard *shard)
     memory_destroy(&shard->memory);
 }
 
-/** A deadline has come. What is lent stays until it is home: it is asked for again with the next tick. */
+/** A deadline has come. What is lent stays until it is home: it is asked for again with the next
+ * tick. */
 static void
 key_due(void *context, uint32_t db, uint32_t slot, uint64_t hash, struct entry *entry)
 {

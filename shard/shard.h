@@ -61,15 +61,15 @@ struct shard_counters {
 /** What all cores share: constant after the start, but for the atomics. */
 struct node {
     uint32_t shard_count;
-    struct shard **shards;               /* by index; only for posting mail and for the simulator */
+    struct shard **shards; /* by index; only for posting mail and for the simulator */
     const struct command_table *commands;
     struct log *log;
     char run_id[41];
     int64_t start_ms;
-    _Atomic int32_t tcp_port;            /* 0: none; changed by CONFIG SET, for INFO */
+    _Atomic int32_t tcp_port; /* 0: none; changed by CONFIG SET, for INFO */
     char executable[4096];
     struct clock_scale clock_scale;
-    const char *io_reason;               /* back end and why, for INFO */
+    const char *io_reason; /* back end and why, for INFO */
     const char *io_name;
     /** slot -> shard. Changed only while every shard is closed. */
     uint16_t slot_owner[SLOT_COUNT];
@@ -86,23 +86,23 @@ struct shard {
     struct node *node;
     const struct config *config; /* this core's snapshot */
     struct memory memory;
-    uint64_t memory_start_size;  /* what the empty shard used when it was ready to serve */
+    uint64_t memory_start_size; /* what the empty shard used when it was ready to serve */
     struct keyspace keyspace;
     struct random random;
-    int64_t now_ms;              /* the turn's clock; deadlines are compared with it */
-    uint64_t now_ns;             /* the turn's monotonic clock */
-    uint64_t last_ticks;         /* CPU ticks at the end of the last command */
-    bool is_expiry_paused;       /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    int64_t now_ms;        /* the turn's clock; deadlines are compared with it */
+    uint64_t now_ns;       /* the turn's monotonic clock */
+    uint64_t last_ticks;   /* CPU ticks at the end of the last command */
+    bool is_expiry_paused; /* DEBUG SET-ACTIVE-EXPIRE 0 */
     struct shard_counters counters;
-    struct stats stats;          /* by command and error code; see shard/stats.h */
-    int32_t cpu;                 /* the CPU that the core is pinned to, -1: none */
-    struct effects *journal;     /* where effects go; NULL: nobody reads them */
-    struct list sessions;        /* of the connections of this core */
+    struct stats stats;      /* by command and error code; see shard/stats.h */
+    int32_t cpu;             /* the CPU that the core is pinned to, -1: none */
+    struct effects *journal; /* where effects go; NULL: nobody reads them */
+    struct list sessions;    /* of the connections of this core */
     uint32_t session_count;
-    struct lock_table *locks;    /* what is lent; see shard/lock.h */
-    struct router *router;       /* mail, batches and transactions under way; see shard/router.h */
-    int64_t pause_until_ms;      /* CLIENT PAUSE: commands of this core's clients wait; 0: no pause */
-    bool is_pause_all;           /* reads too */
+    struct lock_table *locks; /* what is lent; see shard/lock.h */
+    struct router *router;    /* mail, batches and transactions under way; see shard/router.h */
+    int64_t pause_until_ms;   /* CLIENT PAUSE: commands of this core's clients wait; 0: no pause */
+    bool is_pause_all;        /* reads too */
     struct shard_ops {
         /** Close the connection: at once, or when its replies have left. */
         void (*session_close)(void *core, struct session *session, bool after_reply);
@@ -110,22 +110,23 @@ struct shard {
         void (*shutdown)(void *core, uint32_t flags);
         /** Bytes of CLIENT LIST's qbuf, obl ... brought up to date in the session. */
         void (*session_refresh)(void *core, struct session *session);
-        /** A reply that lent bytes of a string of shard `owner` has left from `from`: raw_unpin() there. */
+        /** A reply that lent bytes of a string of shard `owner` has left from `from`: raw_unpin()
+         * there. */
         void (*raw_unpin)(struct shard *from, uint32_t owner, struct raw *raw);
-        /** CONFIG SET: put to work what has changed (listeners, log ...), at the coordinator while all
-         * shards are closed, before any of them sees `now`. 0, or -errno with the error reply's
+        /** CONFIG SET: put to work what has changed (listeners, log ...), at the coordinator while
+         * all shards are closed, before any of them sees `now`. 0, or -errno with the error reply's
          * text; config_set_error() makes it. NULL: nothing to do. */
         int (*config_apply)(void *core, const struct config *old, const struct config *now,
                             char *error, size_t error_size);
     } ops;
-    void *core;                  /* the reactor's, for ops */
+    void *core; /* the reactor's, for ops */
 };
 
 struct exchange;
 
 /** What is random or read from the world at the start; the simulator chooses it. */
 struct shard_seed {
-    uint64_t hash_seed;   /* the same for all shards of a node */
+    uint64_t hash_seed; /* the same for all shards of a node */
     uint64_t random_seed;
     int64_t now_ms;
 };
@@ -136,8 +137,8 @@ void shard_create(struct shard *shard, struct node *node, uint32_t index,
 /** Nothing of it is lent or under way. */
 void shard_destroy(struct shard *shard);
 
-/** Remove keys whose deadline is not after now_ms, touching at most `step_count_max`. Returns how many
- * it touched. Owner thread. */
+/** Remove keys whose deadline is not after now_ms, touching at most `step_count_max`. Returns how
+ * many it touched. Owner thread. */
 uint32_t shard_expire(struct shard *shard, uint32_t step_count_max);
 
 /** Free flushed contents in steps. True: nothing is left. Owner thread. */

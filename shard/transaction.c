@@ -1,8 +1,9 @@
 /*
  * transaction.c: the coordinator's side of loans.
- * A transaction asks all owners of its keys in parallel, runs its command once on this core when all have
- * lent them, and mails the keys back with what became of them. Transactions of one lane execute in ticket
- * order. Until it executes, a wound makes it give one owner's grant back; that owner grants again later.
+ * A transaction asks all owners of its keys in parallel, runs its command once on this core when
+ * all have lent them, and mails the keys back with what became of them. Transactions of one lane
+ * execute in ticket order. Until it executes, a wound makes it give one owner's grant back; that
+ * owner grants again later.
  *
  *     [views of owner 0 | views of owner 2 | views of owner 5]   one array, cut into loans
  *
@@ -24,15 +25,15 @@ enum transaction_state {
 struct transaction {
     struct lane_item item;
     struct lane *lane;
-    struct transaction *next;    /* of its lane, by ticket */
-    struct output output;        /* the reply */
+    struct transaction *next; /* of its lane, by ticket */
+    struct output output;     /* the reply */
     enum transaction_state state;
     uint32_t loan_count;
     uint32_t granted_count;
     uint32_t home_count;
-    uint32_t giver_count;        /* RETURNs that have to be home before the others are mailed */
-    bool is_closed;              /* closes all shards instead of taking keys */
-    bool is_retired;             /* its reply has been taken */
+    uint32_t giver_count; /* RETURNs that have to be home before the others are mailed */
+    bool is_closed;       /* closes all shards instead of taking keys */
+    bool is_retired;      /* its reply has been taken */
     uint32_t view_count;
     uint32_t declared_count;
     struct request request;
@@ -40,9 +41,9 @@ struct transaction {
     struct reply reply;
     struct call call;
     struct effects effects;
-    struct view *views;          /* [view_count], by owner */
-    struct view **declared;      /* [declared_count] */
-    struct part *parts;          /* closed: [loan_count] */
+    struct view *views;     /* [view_count], by owner */
+    struct view **declared; /* [declared_count] */
+    struct part *parts;     /* closed: [loan_count] */
     struct loan loans[];
 };
 
@@ -161,7 +162,7 @@ lay_out_views(struct transaction *transaction, const struct view_set *set, const
     uint32_t next = 0;
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         struct loan *loan = &transaction->loans[i];
-        loan->owner = owners[i];
+        loan->owner = owners[i]; // NOLINT: filled by owners_of(), whose count loan_count is
         loan->views = &transaction->views[next];
         bool is_exclusive = false;
         for (uint32_t j = 0; j < set->count; j++) {
@@ -260,8 +261,11 @@ run_keys(struct router *router, struct transaction *transaction)
     if (call->effects != NULL) {
         call->effects = &transaction->effects;
     }
+    /* Keys that are lent to others, too, live by their owner's clock alone. */
     for (uint32_t i = 0; i < transaction->view_count; i++) {
-        view_expire(call, &transaction->views[i]);
+        if ((transaction->views[i].flags & VIEW_EXCLUSIVE) != 0) {
+            view_expire(call, &transaction->views[i]);
+        }
     }
     call_run(call);
     if (transaction->effects.count > 0) {
@@ -281,8 +285,8 @@ run_prepare(struct router *router, struct transaction *transaction)
     call_prepare(call, router->shard, &transaction->request, &transaction->reply,
                  transaction->lane->session);
     call->shared = shared;
-    bool is_ready =
-        transaction->request.command->prepare == NULL || transaction->request.command->prepare(call);
+    bool is_ready = transaction->request.command->prepare == NULL ||
+                    transaction->request.command->prepare(call);
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         struct loan *loan = &transaction->loans[i];
         loan->is_unused = !is_ready;
@@ -315,8 +319,8 @@ mail_returns(struct router *router, struct transaction *transaction, bool is_giv
 }
 
 /**
- * Mail the keys back. A value that moves leaves its old owner's books before its new owner has it, who
- * might free it at once: then the new owner's RETURN waits for the old one's DONE.
+ * Mail the keys back. A value that moves leaves its old owner's books before its new owner has it,
+ * who might free it at once: then the new owner's RETURN waits for the old one's DONE.
  */
 static void
 transaction_return(struct router *router, struct transaction *transaction)

@@ -13,9 +13,9 @@
  * right one.
  *
  * A collection is no copy of anything: while the view is open it belongs to the view, and handlers
- * change, free or hand it on where they run. The entry keeps its old address meanwhile, which nobody
- * follows, and the owner's account its old size (`object_size`); the commit puts both right. A view
- * that still holds the collection when it is overwritten frees it.
+ * change, free or hand it on where they run. The entry keeps its old address meanwhile, which
+ * nobody follows, and the owner's account its old size (`object_size`); the commit puts both right.
+ * A view that still holds the collection when it is overwritten frees it.
  *
  * One thing is done before the commit: when the core that runs the command owns the key, APPEND and
  * SETRANGE change the entry's own bytes at once. Otherwise each append to a large string would copy
@@ -184,8 +184,8 @@ view_commit_object(struct shard *shard, struct view *view)
     }
     keyspace_object_set(keyspace, view->db, view->slot, view->entry, &view->value, old_size);
     if (entry_deadline_ms(view->entry) != view->deadline_ms) {
-        view->entry = keyspace_deadline_set(keyspace, view->db, view->slot, view->hash,
-                                            view->entry, view->deadline_ms);
+        view->entry = keyspace_deadline_set(keyspace, view->db, view->slot, view->hash, view->entry,
+                                            view->deadline_ms);
     }
     return true;
 }

@@ -1,8 +1,9 @@
 /*
  * view_set.c: from arguments to views.
  * A key that is named twice gets one view, in the stronger mode: otherwise a command would wait for
- * itself, and its second look at the key would miss what its first one changed. Few keys are compared
- * one by one; many go through a small table, so that an MSET of 100,000 pairs stays linear.
+ * itself, and its second look at the key would miss what its first one changed. Few keys are
+ * compared one by one; many go through a small table, so that an MSET of 100,000 pairs stays
+ * linear.
  */
 #include "shard/view_set.h"
 
@@ -21,8 +22,8 @@ view_is_key(const struct view *view, struct slice key, uint64_t hash, uint16_t d
 
 /** Where this key's view is, or set->count. `table` maps hashes to indexes + 1. */
 static uint32_t
-find_view(const struct view_set *set, struct slice key, uint64_t hash, uint16_t db,
-          uint32_t *table, uint32_t table_mask)
+find_view(const struct view_set *set, struct slice key, uint64_t hash, uint16_t db, uint32_t *table,
+          uint32_t table_mask)
 {
     if (table == NULL) {
         for (uint32_t i = 0; i < set->count; i++) {

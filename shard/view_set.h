@@ -11,13 +11,13 @@ struct shard;
 #define VIEW_SET_INLINE_COUNT 16
 
 struct view_set {
-    uint32_t declared_count;      /* keys as the command line names them */
-    uint32_t count;               /* different ones */
-    uint16_t owner;               /* of all of them, when is_one_owner */
+    uint32_t declared_count; /* keys as the command line names them */
+    uint32_t count;          /* different ones */
+    uint16_t owner;          /* of all of them, when is_one_owner */
     bool is_one_owner;
-    bool is_exclusive;            /* some key may be changed */
-    struct view *views;           /* [count]; not opened */
-    uint32_t *declared;           /* [declared_count]: index into views */
+    bool is_exclusive;  /* some key may be changed */
+    struct view *views; /* [count]; not opened */
+    uint32_t *declared; /* [declared_count]: index into views */
     struct view inline_views[VIEW_SET_INLINE_COUNT];
     uint32_t inline_declared[VIEW_SET_INLINE_COUNT];
 };

@@ -1,9 +1,9 @@
 /*
  * worker.c: what a core does in each step of its turn.
  *
- * Admission: whoever accepts a connection decides which core serves it, the one with the fewest, and
- * counts it there at once, so that even a handful of connections spreads evenly whatever the kernel's hash
- * of addresses says. The descriptor travels by mail.
+ * Admission: whoever accepts a connection decides which core serves it, the one with the fewest,
+ * and counts it there at once, so that even a handful of connections spreads evenly whatever the
+ * kernel's hash of addresses says. The descriptor travels by mail.
  */
 #include "shard/worker.h"
 
@@ -156,8 +156,8 @@ worker_accepted(struct listener *listener, int32_t result)
     } else if (listener->is_stopping) {
         worker_listener_end(listener);
     } else if (result != -ECANCELED) {
-        log_write(worker->shard.node->log, LOG_WARNING_LEVEL,
-                  "Accepting client connection: %s", strerror(-result));
+        log_write(worker->shard.node->log, LOG_WARNING_LEVEL, "Accepting client connection: %s",
+                  strerror(-result));
     }
 }
 
@@ -319,8 +319,7 @@ worker_expire(struct shard *shard)
     for (uint32_t i = 0; i < EXPIRE_CALLS_MAX; i++) {
         uint32_t count = shard_expire(shard, EXPIRE_STEPS);
         step_count += count;
-        if (count < EXPIRE_STEPS ||
-            clock_monotonic_ns() - shard->now_ns > REACTOR_BACKGROUND_NS) {
+        if (count < EXPIRE_STEPS || clock_monotonic_ns() - shard->now_ns > REACTOR_BACKGROUND_NS) {
             break;
         }
     }

@@ -9,8 +9,8 @@
 #include "shard/client.h"
 #include "shard/shard.h"
 
-/** Where a core listens from now on, sent to it when that changes. The sender makes it; the core closes
- * what it does not use, and frees it. */
+/** Where a core listens from now on, sent to it when that changes. The sender makes it; the core
+ * closes what it does not use, and frees it. */
 struct worker_listen {
     struct mail mail;
     uint32_t count;
@@ -47,16 +47,17 @@ struct worker {
     struct ring *ring;
     struct list listeners;
     int64_t next_tick_ms;
-    bool is_paused;           /* CLIENT PAUSE was in force in the last turn */
-    /** Connections given to this core and not yet ended: added to by whoever accepts, taken off here. */
+    bool is_paused; /* CLIENT PAUSE was in force in the last turn */
+    /** Connections given to this core and not yet ended: added to by whoever accepts, taken off
+     * here. */
     alignas(CACHE_LINE_SIZE) _Atomic uint32_t connection_count;
 };
 
 /** Make the core's ring and shard, on the thread that will run it. 0 or -errno. */
 MUST_CHECK int worker_create(struct worker *worker, const struct worker_setup *setup,
                              uint32_t index, const struct config *config, int32_t cpu);
-/** Take connections from this descriptor, which the worker owns from now on. `id` is the endpoint's; 0
- * for the Unix socket. Before worker_run(). */
+/** Take connections from this descriptor, which the worker owns from now on. `id` is the
+ * endpoint's; 0 for the Unix socket. Before worker_run(). */
 void worker_listen(struct worker *worker, uint32_t id, int fd, bool is_unix);
 /** Have core `to` listen on TCP where `listen` says and nowhere else; connections stay. `worker`'s
  * thread; mail that it posts to `to` afterwards comes after the change. */
@@ -64,8 +65,8 @@ void worker_listen_change(struct worker *worker, uint32_t to, struct worker_list
 /** Serve until told to stop. */
 void worker_run(struct worker *worker);
 
-/* The end, on the worker's thread, when worker_run() has returned. All workers take each step before any
- * takes the next: close, settle until nobody had anything to do any more, destroy. */
+/* The end, on the worker's thread, when worker_run() has returned. All workers take each step
+ * before any takes the next: close, settle until nobody had anything to do any more, destroy. */
 
 /** Take no more connections and close all; requests under way run on. */
 void worker_close(struct worker *worker);

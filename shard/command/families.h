@@ -18,11 +18,18 @@
     X(set_random_family)                                                                           \
     X(hash_family)                                                                                 \
     X(hash_more_family)                                                                            \
+    X(list_family)                                                                                 \
+    X(list_move_family)                                                                            \
+    X(list_position_family)                                                                        \
     X(bit_family)                                                                                  \
     X(bit_op_family)                                                                               \
     X(bit_field_family)                                                                            \
     X(hyperloglog_family)                                                                          \
     X(hyperloglog_debug_family)                                                                    \
+    X(zset_family)                                                                                 \
+    X(zset_range_family)                                                                           \
+    X(zset_pop_family)                                                                             \
+    X(zset_algebra_family)                                                                         \
     X(key_family)                                                                                  \
     X(key_copy_family)                                                                             \
     X(key_expire_family)                                                                           \
@@ -49,11 +56,18 @@ extern const struct command_family set_algebra_family;   /* SINTER SUNION SDIFF 
 extern const struct command_family set_random_family;    /* SPOP SRANDMEMBER */
 extern const struct command_family hash_family;          /* HSET HGET HDEL ... */
 extern const struct command_family hash_more_family;     /* HINCRBY HRANDFIELD HSCAN ... */
+extern const struct command_family list_family;          /* LPUSH LPOP LRANGE ... */
+extern const struct command_family list_move_family;     /* LMOVE RPOPLPUSH LMPOP */
+extern const struct command_family list_position_family; /* LINSERT LREM LPOS */
 extern const struct command_family bit_family;           /* SETBIT GETBIT BITCOUNT BITPOS */
 extern const struct command_family bit_op_family;        /* BITOP */
 extern const struct command_family bit_field_family;     /* BITFIELD BITFIELD_RO */
 extern const struct command_family hyperloglog_family;   /* PFADD PFCOUNT PFMERGE */
 extern const struct command_family hyperloglog_debug_family; /* PFDEBUG PFSELFTEST */
+extern const struct command_family zset_family;          /* ZADD ZSCORE ZRANK ... */
+extern const struct command_family zset_range_family;    /* ZRANGE and kin */
+extern const struct command_family zset_pop_family;      /* ZPOPMIN ZRANDMEMBER ... */
+extern const struct command_family zset_algebra_family;  /* ZUNION ... */
 extern const struct command_family key_family;
 extern const struct command_family key_copy_family;
 extern const struct command_family key_expire_family;

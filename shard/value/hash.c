@@ -102,16 +102,18 @@ hash_set_in_listpack(struct hash *hash, const struct hash_limits *limits, struct
         return packed_set(hash->object, field, value);
     }
     uint32_t position = listpack_field(listpack, field);
-    if (position != LISTPACK_NONE) {
-        hash->object = listpack_replace(listpack, listpack_next(listpack, position), value);
-        return false;
-    }
-    if (listpack_count(listpack) / 2 + UINT64_C(1) > limits->listpack_count) {
+    bool is_new = position == LISTPACK_NONE;
+    /* A limit that was lowered meanwhile holds for hashes that are written to. */
+    if (listpack_count(listpack) / 2 + (uint64_t)is_new > limits->listpack_count) {
         hash_convert(hash, limits);
         return packed_set(hash->object, field, value);
     }
-    hash->object = listpack_append(listpack_append(listpack, field), value);
-    return true;
+    if (is_new) {
+        hash->object = listpack_append(listpack_append(listpack, field), value);
+    } else {
+        hash->object = listpack_replace(listpack, listpack_next(listpack, position), value);
+    }
+    return is_new;
 }
 
 bool

@@ -3,6 +3,7 @@
 #include "shard/value/intset.h"
 #include "shard/value/listpack.h"
 #include "shard/value/packed.h"
+#include "shard/value/quicklist.h"
 #include "shard/value/ztree.h"
 
 #include <string.h>
@@ -20,7 +21,7 @@
  */
 
 static const struct object_ops *const object_tables[][ENCODING_STREAM + 1] = {
-    [VALUE_LIST] = {[ENCODING_LISTPACK] = &listpack_ops},
+    [VALUE_LIST] = {[ENCODING_LISTPACK] = &listpack_ops, [ENCODING_QUICKLIST] = &quicklist_ops},
     [VALUE_SET] = {[ENCODING_LISTPACK] = &listpack_ops,
                    [ENCODING_INTSET] = &intset_ops,
                    [ENCODING_HASHTABLE] = &packed_ops},

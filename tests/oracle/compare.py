@@ -144,3 +144,65 @@ def help_shape(ours, theirs):
         return "not an array of simple strings"
     same_name = bytes(ours[0]).split()[:1] == bytes(theirs[0]).split()[:1]
     return None if same_name else "other first line"
+
+
+def same_size(ours, theirs):
+    """Chosen by chance: the same type, and as many elements."""
+    problem = same_kind(ours, theirs)
+    ours, theirs = parse(ours), parse(theirs)
+    if problem or not isinstance(ours, list):
+        return problem
+    if len(ours) != len(theirs) or {kind(x) for x in ours} != {kind(x) for x in theirs}:
+        return f"{len(ours)} elements are not {len(theirs)}"
+    return None
+
+
+def pairs_of(value):
+    """Fields and values, whichever way the protocol has them."""
+    if isinstance(value, Map) or (value and isinstance(value[0], list)):
+        return sorted(map(repr, value))
+    return sorted(map(repr, zip(value[::2], value[1::2])))
+
+
+def unordered_pairs(ours, theirs):
+    """Maps, or arrays of pairs or of field, value ..., with the same pairs in any order."""
+    if both_errors(ours, theirs):
+        return "one is an error"
+    ours, theirs = parse(ours), parse(theirs)
+    if kind(ours) != kind(theirs) or len(ours) != len(theirs):
+        return f"{kind(ours)} is not {kind(theirs)}, or the size differs"
+    return None if pairs_of(ours) == pairs_of(theirs) else "other pairs"
+
+
+def scan_all(ours, theirs):
+    """[cursor, elements] of a scan that ends with one call."""
+    problem = scan_shape(ours, theirs)
+    if problem:
+        return problem
+    ours, theirs = parse(ours), parse(theirs)
+    same = ours[0] == theirs[0] and sorted(ours[1]) == sorted(theirs[1])
+    return None if same else "other elements"
+
+
+def scan_all_pairs(ours, theirs):
+    problem = scan_shape(ours, theirs)
+    if problem:
+        return problem
+    ours, theirs = parse(ours), parse(theirs)
+    same = ours[0] == theirs[0] and pairs_of(ours[1]) == pairs_of(theirs[1])
+    return None if same else "other pairs"
+
+
+def set_encoding(ours, theirs):
+    """OBJECT ENCODING of a set: small ones are listpacks here, as since redis-server 7.2."""
+    ours, theirs = parse(ours), parse(theirs)
+    known = (ours, theirs) == (b"listpack", b"hashtable")
+    return None if known else f"{ours!r} is not {theirs!r}"
+
+
+def set_encoding_stored(ours, theirs):
+    """The same where SDIFFSTORE may have made it: redis-server copies the first set and takes out
+    the others, so that integers may be left in a hashtable; here they become an intset."""
+    if (parse(ours), parse(theirs)) == (b"intset", b"hashtable"):
+        return None
+    return set_encoding(ours, theirs)

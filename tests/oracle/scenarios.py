@@ -9,6 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
+import family_hashes  # noqa: E402
 import family_strings  # noqa: E402
 from compare import client_line_fields, hello_fields, help_shape  # noqa: E402
 from resp import Client, parse  # noqa: E402
@@ -62,7 +63,7 @@ def newer_commands(run, both):
     client = both.clients[0]
     for protocol in (2, 3):
         client.ask("HELLO", protocol)
-        for words, expected in family_strings.FIXED:
+        for words, expected in family_strings.FIXED + family_hashes.FIXED + family_zsets.FIXED:
             client.send(*words)
             reply = client.reply_raw()
             if protocol == 3 and expected == b"$-1\r\n":

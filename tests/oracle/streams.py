@@ -51,7 +51,8 @@ SPECIAL = [
     b"CLIENT REPLY SKIP\r\nPING\r\nPING\r\n",
     b"CLIENT REPLY SKIP\r\nCLIENT REPLY SKIP\r\nPING\r\nPING\r\n",
     b"CLIENT REPLY OFF\r\nCLIENT REPLY SKIP\r\nPING\r\nCLIENT REPLY ON\r\nPING\r\n",
-    b"CLIENT REPLY OFF\r\n*x\r\n", b"CLIENT REPLY OFF\r\nNOPE\r\nGET\r\n",
+    # Not with a protocol error behind it: redis-server then forgets to close, since no reply ends.
+    b"CLIENT REPLY OFF\r\nNOPE\r\nGET\r\n",
     b"CLIENT REPLY SKIP\r\nNOPE\r\nPING\r\n",
     b"CLIENT REPLY OFF\r\nRESET\r\nPING\r\n", b"HELLO 3\r\nRESET\r\nGET nokey\r\n",
     b"HELLO 3\r\nCLIENT REPLY OFF\r\nPING\r\nHELLO 3\r\nCLIENT REPLY ON\r\n",

@@ -169,8 +169,8 @@ report(const struct sim_totals *totals)
         {"put off: lane full", totals->lane_full_count},
         {"connections that ended in the middle", totals->abandoned_count},
         {"keys expired", totals->expired_count},
+        {"keys found by an older loan", totals->revived_count},
         {"effects replayed", totals->effect_count},
-        {"keys alive by a slower clock", totals->revived_count},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         printf("%10llu %s\n", (unsigned long long)rows[i].count, rows[i].name);

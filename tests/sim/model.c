@@ -17,6 +17,8 @@ struct run {
     const struct sim_op *op;
     uint8_t protocol;
     int64_t now_ms;
+    /** Deadlines up to here are over; borrowed keys: those that were seen to be (is_over) only. */
+    int64_t life_ms;
     struct sim_bytes *reply;
 };
 
@@ -56,7 +58,7 @@ static struct sim_cell *
 cell_to_change(const struct run *run, uint32_t db, uint32_t position)
 {
     struct sim_cell *cell = cell_of(run, db, position);
-    if (!sim_cell_lives(cell, run->now_ms)) {
+    if (!sim_cell_lives(cell, run->life_ms)) {
         cell_clear(cell);
     }
     return cell;
@@ -65,7 +67,7 @@ cell_to_change(const struct run *run, uint32_t db, uint32_t position)
 static bool
 lives(const struct run *run, const struct sim_cell *cell)
 {
-    return sim_cell_lives(cell, run->now_ms);
+    return sim_cell_lives(cell, run->life_ms);
 }
 
 static void
@@ -308,7 +310,8 @@ sim_model_run(struct sim_model *model, const struct sim_op *op, uint8_t protocol
               struct sim_bytes *reply)
 {
     struct run run = {
-        .model = model, .op = op, .protocol = protocol, .now_ms = now_ms, .reply = reply};
+        .model = model, .op = op, .protocol = protocol, .now_ms = now_ms,
+        .life_ms = op->kind == KIND_TRANSACTION ? INT64_MIN : now_ms, .reply = reply};
     switch (op->verb) {
     case VERB_GET:
     case VERB_GETSET:

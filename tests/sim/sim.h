@@ -294,8 +294,8 @@ struct sim_totals {
     uint64_t lane_full_count;
     uint64_t abandoned_count;
     uint64_t expired_count;
-    uint64_t effect_count;
     uint64_t revived_count;
+    uint64_t effect_count;
 };
 
 /** One history from its seed. False: `failure` says what went wrong; the memory is lost then. sim.c

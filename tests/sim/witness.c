@@ -127,10 +127,11 @@ check_lent(struct sim_op *op)
 }
 
 /**
- * Two clocks look at a deadline: its owner's when the key is lent, and that of the core that runs
- * the command. Where they are not the same, what the command sees says which one came first. A
- * reader with the faster clock may see a key as gone that a later one, with the slower clock, still
- * finds: counted, and allowed, since a core looks at the clock once in each turn.
+ * Two clocks look at a deadline: its owner's when the key is lent, and, where the key is borrowed to be
+ * changed, that of the core that runs the command, which then takes the key away for good. Those who
+ * borrow to read leave it to the owner's clock: else a key that one of them saw gone would be found
+ * again by a later one. What is left is a reader whose key was lent before its deadline and who waits for
+ * other keys, while another is told that it is gone: counted, and allowed, since the two overlap.
  */
 static void
 look_at_clocks(struct sim_op *op, uint32_t position, const struct view *view, int64_t now_ms)
@@ -140,13 +141,14 @@ look_at_clocks(struct sim_op *op, uint32_t position, const struct view *view, in
     if (!cell->exists || cell->deadline_ms > sim->now_ms) {
         return;
     }
-    if (cell->deadline_ms <= now_ms) {
+    bool is_shared = op->kind == KIND_TRANSACTION && (view->flags & VIEW_EXCLUSIVE) == 0;
+    if (cell->deadline_ms <= now_ms && !is_shared) {
         cell->is_over = true;
         return;
     }
     if (cell->is_over && view_exists(view)) {
         sim->totals->revived_count++;
-        sim_say(sim, "    %s is alive again, by a slower clock", sim->keys[op->keys[position]]);
+        sim_say(sim, "    %s is alive again: it was lent before", sim->keys[op->keys[position]]);
     }
     cell->is_over = !view_exists(view);
 }

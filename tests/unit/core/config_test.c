@@ -517,7 +517,8 @@ Test(config, set_refuses_a_name_twice_but_takes_an_alias_too)
     cr_assert_eq(config_set(config, twice, 2, CONFIG_PEER_LOCAL, error, sizeof(error)), -EINVAL);
     cr_assert_str_eq(error, "ERR CONFIG SET failed (possibly related to argument 'timeout') - "
                             "duplicate parameter");
-    struct config_pair capitals[] = {{SLICE("timeout"), SLICE("5")}, {SLICE("TIMEOUT"), SLICE("6")}};
+    struct config_pair capitals[] = {{SLICE("timeout"), SLICE("5")},
+                                     {SLICE("TIMEOUT"), SLICE("6")}};
     cr_assert_eq(config_set(config, capitals, 2, CONFIG_PEER_LOCAL, error, sizeof(error)), -EINVAL);
     cr_assert_str_eq(error, "ERR CONFIG SET failed (possibly related to argument 'TIMEOUT') - "
                             "duplicate parameter");

@@ -1,0 +1,478 @@
+#include "shard/value/quicklist.h"
+
+/*
+ * quicklist.c: a doubly linked chain of listpacks.
+ *
+ *     first                                                     last
+ *       |                                                         |
+ *     [count 3]  <------->  [count 408]  <------->  ...  <--->  [count 12]
+ *       |                        |                                |
+ *     listpack                listpack                         listpack
+ *
+ * A node is as large as list-max-listpack-size allows, its block's header included: with the
+ * default it fills a block of exactly 8 KiB, and what is not an element's own bytes is some 32
+ * bytes for each of these. An element that is larger than a node may be gets one to itself.
+ *
+ * Pushes and pops touch the nodes at the ends only. An insertion into a full node in the middle
+ * goes to a neighbour with room, or splits the node at that place. Removals in the middle leave
+ * small nodes behind: a node joins a neighbour once both together fill half a node at most, so that
+ * the next insertions do not split it again at once.
+ *
+ * Invariants: no node is empty; each node's count is its listpack's, the list's is their sum;
+ * object.size counts each node and each listpack.
+ *
+ * Rejected: an array of nodes (its growth copies all of it: with one element for each node that is
+ * a long pause), a tree over the nodes (the counts of 25,000 nodes are what a list of ten million
+ * short elements has to look at at worst), nodes with their listpack inside (each growth would have
+ * to mend two neighbours).
+ */
+
+/** A node behind a full one starts with this part of its size: it is likely to grow. */
+#define NODE_ROOM_SHARE 4
+
+/** No text takes more bytes in a listpack than this beyond its own. */
+#define ITEM_OVERHEAD_SIZE_MAX 11
+
+/** A node's elements in positive list-max-listpack-size. */
+#define NODE_COUNT_MAX 32767
+/** And its bytes then. */
+#define NODE_COUNTED_SIZE_MAX 8192
+
+struct quicklist_limits
+quicklist_limits_of(int64_t max_listpack_size)
+{
+    if (max_listpack_size >= 0) {
+        int64_t count = MIN(MAX(max_listpack_size, 1), NODE_COUNT_MAX);
+        return (struct quicklist_limits){.size_max = NODE_COUNTED_SIZE_MAX,
+                                         .count_max = (uint64_t)count};
+    }
+    static const uint32_t sizes[] = {4096, 8192, 16384, 32768, 65536};
+    size_t index = max_listpack_size < -5 ? 4 : (size_t)(-max_listpack_size - 1);
+    return (struct quicklist_limits){.size_max = sizes[index], .count_max = UINT32_MAX};
+}
+
+/* ---- nodes ---- */
+
+static struct quicklist_node *
+node_new(struct quicklist *quicklist, struct listpack *listpack)
+{
+    struct quicklist_node *node = object_alloc(&quicklist->object, sizeof(*node));
+    *node = (struct quicklist_node){.listpack = listpack, .count = listpack_count(listpack)};
+    quicklist->object.size += object_size(listpack);
+    quicklist->count += node->count;
+    return node;
+}
+
+/** Between two neighbours, either of which may be NULL. */
+static void
+node_link(struct quicklist *quicklist, struct quicklist_node *node,
+          struct quicklist_node *previous, struct quicklist_node *next)
+{
+    node->previous = previous;
+    node->next = next;
+    *(previous != NULL ? &previous->next : &quicklist->first) = node;
+    *(next != NULL ? &next->previous : &quicklist->last) = node;
+}
+
+/** Out of the chain, and freed with its elements. */
+static void
+node_delete(struct quicklist *quicklist, struct quicklist_node *node)
+{
+    *(node->previous != NULL ? &node->previous->next : &quicklist->first) = node->next;
+    *(node->next != NULL ? &node->next->previous : &quicklist->last) = node->previous;
+    quicklist->count -= node->count;
+    quicklist->object.size -= object_size(node->listpack);
+    listpack_delete(node->listpack);
+    object_free(&quicklist->object, node, sizeof(*node));
+}
+
+/** The node's listpack, `old_size` bytes large before, was changed and is `listpack` now, with
+ * `count` elements. */
+static inline void
+node_set(struct quicklist *quicklist, struct quicklist_node *node, size_t old_size,
+         struct listpack *listpack, uint32_t count)
+{
+    quicklist->object.size += object_size(listpack) - old_size;
+    quicklist->count += (uint64_t)count - node->count;
+    node->listpack = listpack;
+    node->count = count;
+}
+
+/** May so many bytes and elements be one node? */
+static inline bool
+node_is_allowed(const struct quicklist_limits *limits, uint64_t size, uint64_t count)
+{
+    return sizeof(struct listpack) + size <= limits->size_max && count <= limits->count_max;
+}
+
+static inline bool
+node_has_room(const struct quicklist_limits *limits, const struct quicklist_node *node,
+              struct slice text)
+{
+    uint64_t size = listpack_size(node->listpack);
+    uint64_t count = UINT64_C(1) + node->count;
+    return node_is_allowed(limits, size + text.size + ITEM_OVERHEAD_SIZE_MAX, count) ||
+           node_is_allowed(limits, size + listpack_item_size(text), count);
+}
+
+static void
+node_push_last(struct quicklist *quicklist, struct quicklist_node *node, struct slice text)
+{
+    size_t old_size = object_size(node->listpack);
+    node_set(quicklist, node, old_size, listpack_append(node->listpack, text), node->count + 1);
+}
+
+static void
+node_push_first(struct quicklist *quicklist, struct quicklist_node *node, struct slice text)
+{
+    size_t old_size = object_size(node->listpack);
+    node_set(quicklist, node, old_size, listpack_prepend(node->listpack, text), node->count + 1);
+}
+
+/** A node of one element between two neighbours, with room for more where more may follow. */
+static void
+node_insert(struct quicklist *quicklist, const struct quicklist_limits *limits,
+            struct quicklist_node *previous, struct quicklist_node *next, struct slice text)
+{
+    size_t size = listpack_item_size(text);
+    size_t room_size = limits->count_max < NODE_COUNT_MAX ? 0 : limits->size_max / NODE_ROOM_SHARE;
+    bool is_end = previous == NULL || next == NULL;
+    struct listpack *listpack = listpack_new(is_end ? MAX(size, room_size) : size);
+    struct quicklist_node *node = node_new(quicklist, listpack_append(listpack, text));
+    node_link(quicklist, node, previous, next);
+}
+
+/** The elements of a node from a position on become a node behind it. Both have some then. */
+static void
+node_split(struct quicklist *quicklist, struct quicklist_node *node, uint32_t position)
+{
+    struct listpack *listpack = node->listpack;
+    struct listpack *rest = listpack_new(listpack_size(listpack) - position);
+    rest = listpack_append_from(rest, listpack, position, UINT32_MAX);
+    size_t old_size = object_size(listpack);
+    listpack = listpack_remove(listpack, &position, UINT32_MAX);
+    node_set(quicklist, node, old_size, listpack, listpack_count(listpack));
+    node_link(quicklist, node_new(quicklist, rest), node, node->next);
+}
+
+/** Let a node and the one behind it be one, if they fill half a node at most. True: they are. */
+static bool
+node_join(struct quicklist *quicklist, const struct quicklist_limits *limits,
+          struct quicklist_node *node, struct quicklist_node *next)
+{
+    if (node == NULL || next == NULL) {
+        return false;
+    }
+    uint64_t size = UINT64_C(2) * listpack_size(node->listpack);
+    size += UINT64_C(2) * listpack_size(next->listpack);
+    uint64_t count = (uint64_t)node->count + next->count;
+    if (!node_is_allowed(limits, size, 2 * count)) {
+        return false;
+    }
+    size_t old_size = object_size(node->listpack);
+    struct listpack *listpack = node->listpack;
+    listpack = listpack_append_from(listpack, next->listpack, listpack_first(next->listpack),
+                                    next->count);
+    node_set(quicklist, node, old_size, listpack, (uint32_t)count);
+    node_delete(quicklist, next);
+    return true;
+}
+
+/** A node in the middle of what was changed has become small, or smaller. */
+static void
+node_settle(struct quicklist *quicklist, const struct quicklist_limits *limits,
+            struct quicklist_node *node)
+{
+    struct quicklist_node *previous = node->previous;
+    if (node_join(quicklist, limits, previous, node)) {
+        node = previous;
+    }
+    node_join(quicklist, limits, node, node->next);
+}
+
+/* ---- life ---- */
+
+struct quicklist *
+quicklist_new(struct listpack *listpack)
+{
+    struct quicklist *quicklist = object_new(sizeof(*quicklist));
+    if (listpack_is_empty(listpack)) {
+        listpack_delete(listpack);
+        return quicklist;
+    }
+    node_link(quicklist, node_new(quicklist, listpack), NULL, NULL);
+    return quicklist;
+}
+
+struct listpack *
+quicklist_unwrap(struct quicklist *quicklist)
+{
+    struct quicklist_node *node = quicklist->first;
+    ASSERT(node == quicklist->last);
+    struct listpack *listpack = node == NULL ? listpack_new(0) : node->listpack;
+    heap_free(node);
+    heap_free(quicklist);
+    return listpack;
+}
+
+/* ---- looking ---- */
+
+struct quicklist_place
+quicklist_seek(const struct quicklist *quicklist, uint64_t index)
+{
+    ASSERT(index < quicklist->count);
+    struct quicklist_node *node;
+    int64_t in_node;
+    if (index <= quicklist->count / 2) {
+        node = quicklist->first;
+        for (; index >= node->count; node = node->next) {
+            index -= node->count;
+        }
+        in_node = (int64_t)index;
+    } else {
+        uint64_t distance = quicklist->count - index;
+        node = quicklist->last;
+        for (; distance > node->count; node = node->previous) {
+            distance -= node->count;
+        }
+        in_node = -(int64_t)distance;
+    }
+    return (struct quicklist_place){.node = node,
+                                    .position = listpack_seek(node->listpack, in_node)};
+}
+
+/* ---- changing ---- */
+
+void
+quicklist_push_first(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                     struct slice text)
+{
+    struct quicklist_node *node = quicklist->first;
+    if (node != NULL && node_has_room(limits, node, text)) {
+        node_push_first(quicklist, node, text);
+    } else {
+        node_insert(quicklist, limits, NULL, node, text);
+    }
+}
+
+void
+quicklist_push_last(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                    struct slice text)
+{
+    struct quicklist_node *node = quicklist->last;
+    if (node != NULL && node_has_room(limits, node, text)) {
+        node_push_last(quicklist, node, text);
+    } else {
+        node_insert(quicklist, limits, node, NULL, text);
+    }
+}
+
+void
+quicklist_insert(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                 struct quicklist_place place, struct slice text)
+{
+    struct quicklist_node *node = place.node;
+    struct quicklist_node *previous = node->previous;
+    if (node_has_room(limits, node, text)) {
+        size_t old_size = object_size(node->listpack);
+        uint32_t position = place.position;
+        struct listpack *listpack = listpack_insert(node->listpack, &position, text);
+        node_set(quicklist, node, old_size, listpack, node->count + 1);
+        return;
+    }
+    if (place.position != listpack_first(node->listpack)) {
+        node_split(quicklist, node, place.position);
+        previous = node;
+        node = node->next;
+    }
+    if (previous != NULL && node_has_room(limits, previous, text)) {
+        node_push_last(quicklist, previous, text);
+    } else if (node_has_room(limits, node, text)) {
+        node_push_first(quicklist, node, text);
+    } else {
+        node_insert(quicklist, limits, previous, node, text);
+    }
+    /* What was split off may fit to what follows. */
+    node_settle(quicklist, limits, node);
+}
+
+void
+quicklist_replace(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                  struct quicklist_place place, struct slice text)
+{
+    struct quicklist_node *node = place.node;
+    struct listpack *listpack = node->listpack;
+    size_t old_size = object_size(listpack);
+    uint32_t next = listpack_next(listpack, place.position);
+    uint32_t end = next != LISTPACK_NONE ? next : listpack_size(listpack) - 1;
+    uint64_t size = listpack_size(listpack) - (end - place.position) + listpack_item_size(text);
+    if (node->count == 1 || node_is_allowed(limits, size, node->count)) {
+        listpack = listpack_replace(listpack, place.position, text);
+        node_set(quicklist, node, old_size, listpack, node->count);
+        return;
+    }
+    uint32_t position = place.position;
+    listpack = listpack_remove(listpack, &position, 1);
+    node_set(quicklist, node, old_size, listpack, node->count - 1);
+    if (position == LISTPACK_NONE && node->next == NULL) {
+        quicklist_push_last(quicklist, limits, text);
+        return;
+    }
+    if (position == LISTPACK_NONE) {
+        node = node->next;
+        position = listpack_first(node->listpack);
+    }
+    struct quicklist_place gap = {.node = node, .position = position};
+    quicklist_insert(quicklist, limits, gap, text);
+}
+
+void
+quicklist_remove(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                 uint64_t index, uint64_t count)
+{
+    if (count == 0) {
+        return;
+    }
+    ASSERT(index < quicklist->count && count <= quicklist->count - index);
+    struct quicklist_place place = quicklist_seek(quicklist, index);
+    struct quicklist_node *node = place.node;
+    uint32_t position = place.position;
+    bool is_middle = index > 0 && index + count < quicklist->count;
+    while (count > 0) {
+        struct quicklist_node *next = node->next;
+        uint32_t count_before = node->count;
+        if (count >= count_before && position == listpack_first(node->listpack)) {
+            node_delete(quicklist, node);
+            node = NULL;
+            count -= count_before;
+        } else {
+            size_t old_size = object_size(node->listpack);
+            uint32_t part = (uint32_t)MIN(count, (uint64_t)count_before);
+            struct listpack *listpack = listpack_remove(node->listpack, &position, part);
+            node_set(quicklist, node, old_size, listpack, listpack_count(listpack));
+            count -= count_before - node->count;
+        }
+        if (count > 0) {
+            node = next;
+            position = listpack_first(node->listpack);
+        } else if (is_middle) {
+            /* Ends are left alone: there is no end to what is popped there. */
+            node = node != NULL ? node : next;
+            node_settle(quicklist, limits, node);
+        }
+    }
+}
+
+struct listpack *
+quicklist_listpack_remove_equal(struct listpack *listpack, struct slice text, uint64_t count_max,
+                                bool is_backward, uint64_t *removed_count)
+{
+    *removed_count = 0;
+    uint32_t position = is_backward ? listpack_last(listpack) : listpack_first(listpack);
+    while (position != LISTPACK_NONE && *removed_count < count_max) {
+        if (!is_backward) {
+            position = listpack_find(listpack, position, text, 0);
+            if (position != LISTPACK_NONE) {
+                listpack = listpack_remove(listpack, &position, 1);
+                ++*removed_count;
+            }
+            continue;
+        }
+        uint32_t previous = listpack_previous(listpack, position);
+        if (listpack_equal(listpack, position, text)) {
+            listpack = listpack_remove(listpack, &position, 1);
+            ++*removed_count;
+        }
+        position = previous;
+    }
+    return listpack;
+}
+
+uint64_t
+quicklist_remove_equal(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                       struct slice text, uint64_t count_max, bool is_backward)
+{
+    uint64_t left_count = count_max;
+    struct quicklist_node *node = is_backward ? quicklist->last : quicklist->first;
+    struct quicklist_node *next;
+    for (; node != NULL && left_count > 0; node = next) {
+        next = is_backward ? node->previous : node->next;
+        size_t old_size = object_size(node->listpack);
+        uint64_t removed_count;
+        struct listpack *listpack = quicklist_listpack_remove_equal(
+            node->listpack, text, left_count, is_backward, &removed_count);
+        node_set(quicklist, node, old_size, listpack, node->count - (uint32_t)removed_count);
+        left_count -= removed_count;
+        if (node->count == 0) {
+            node_delete(quicklist, node);
+        } else if (removed_count > 0 && is_backward) {
+            /* With the side only that has been searched already. */
+            node_join(quicklist, limits, node, node->next);
+        } else if (removed_count > 0) {
+            node_join(quicklist, limits, node->previous, node);
+        }
+    }
+    return count_max - left_count;
+}
+
+/* ---- as an object ---- */
+
+static size_t
+object_count_elements(const void *object)
+{
+    return ((const struct quicklist *)object)->count;
+}
+
+static void *
+object_copy_quicklist(const void *object)
+{
+    const struct quicklist *from = object;
+    struct quicklist *copy = object_new(sizeof(*copy));
+    for (const struct quicklist_node *node = from->first; node != NULL; node = node->next) {
+        struct quicklist_node *fresh = node_new(copy, listpack_copy(node->listpack));
+        node_link(copy, fresh, copy->last, NULL);
+    }
+    return copy;
+}
+
+static bool
+object_free_quicklist(void *object, uint32_t step_count_max)
+{
+    struct quicklist *quicklist = object;
+    for (; step_count_max > 0 && quicklist->first != NULL; step_count_max--) {
+        node_delete(quicklist, quicklist->first);
+    }
+    if (quicklist->first != NULL) {
+        return false;
+    }
+    heap_free(quicklist);
+    return true;
+}
+
+const struct object_ops quicklist_ops = {
+    .count = object_count_elements,
+    .copy = object_copy_quicklist,
+    .free_steps = object_free_quicklist,
+};
+
+/* ---- for tests ---- */
+
+bool
+quicklist_check(const struct quicklist *quicklist)
+{
+    uint64_t count = 0;
+    uint64_t size = memory_class_size(sizeof(*quicklist));
+    const struct quicklist_node *previous = NULL;
+    for (const struct quicklist_node *node = quicklist->first; node != NULL; node = node->next) {
+        uint32_t found;
+        if (node->previous != previous || node->count == 0 ||
+            !listpack_validate(listpack_bytes(node->listpack), &found) || found != node->count) {
+            return false;
+        }
+        count += node->count;
+        size += memory_class_size(sizeof(*node)) + object_size(node->listpack);
+        previous = node;
+    }
+    return quicklist->last == previous && quicklist->count == count &&
+           quicklist->object.size == size;
+}
