@@ -262,7 +262,7 @@ CONFIG_MEMORY(hash_max_listpack_value, "hash-max-listpack-value", "hash-max-zipl
 CONFIG_INT(list_max_listpack_size, "list-max-listpack-size", "list-max-ziplist-size", INT32_MIN,
            INT32_MAX, -2, 0,
            "elements of a list's listpack; -1 to -5 = 4, 8, 16, 32, 64 KB instead")
-CONFIG_INT(list_compress_depth, "list-compress-depth", "", 0, INT32_MAX, 0, 0,
+CONFIG_INT(list_compress_depth, "list-compress-depth", "", 0, INT32_MAX, 0, CONFIG_NOT_YET,
            "listpacks at both ends of a list that stay uncompressed; 0 = no compression")
 CONFIG_INT(set_max_listpack_entries, "set-max-listpack-entries", "", 0, INT64_MAX, 128, 0,
            "members up to which a set that is no set of integers is one listpack")

@@ -363,7 +363,7 @@ output_take(struct output *output, struct output *from, uint64_t size)
         return;
     }
     while (size > 0) {
-        struct iovec part;
+        struct iovec part = {0};
         output_vector(from, &part, 1);
         struct output_chunk *chunk = from->first;
         uint64_t taken = MIN(size, part.iov_len);

@@ -209,6 +209,7 @@ struct command {
     const char *since;
     const char *complexity;
     const char *summary;          /* one sentence of ours */
+    bool is_system;               /* made for the server's own use (PFDEBUG): doc_flags syscmd */
     const char *deprecated_since; /* or NULL */
     const char *replaced_by;
     const struct command_history *history;    /* ends with {NULL, NULL}, or NULL */

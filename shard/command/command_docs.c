@@ -128,10 +128,10 @@ reply_row(struct reply *reply, const struct command *command)
     count += reply_text(reply, "since", command->since);
     count += reply_text(reply, "group", group_names[command->group]);
     count += reply_text(reply, "complexity", command->complexity);
-    if (command->deprecated_since != NULL) {
+    if (command->deprecated_since != NULL || command->is_system) {
         reply_bulk_string(reply, "doc_flags");
         reply_set(reply, 1);
-        reply_simple(reply, "deprecated");
+        reply_simple(reply, command->is_system ? "syscmd" : "deprecated");
         count++;
     }
     count += reply_text(reply, "deprecated_since", command->deprecated_since);

@@ -256,6 +256,7 @@ debug_run(struct call *call)
 static const struct command debug_commands[] = {
     {
         .name = "debug",
+        .is_system = true,
         .run = debug_run,
         .part = debug_part,
         .scope = SCOPE_ALL,

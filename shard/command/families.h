@@ -17,7 +17,8 @@
     X(set_algebra_family)                                                                          \
     X(set_random_family)                                                                           \
     X(hash_family)                                                                                 \
-    X(hash_more_family)                                                                            \
+    X(hash_number_family)                                                                          \
+    X(hash_random_family)                                                                          \
     X(list_family)                                                                                 \
     X(list_move_family)                                                                            \
     X(list_position_family)                                                                        \
@@ -55,7 +56,8 @@ extern const struct command_family set_family;           /* SADD SREM SMOVE ... 
 extern const struct command_family set_algebra_family;   /* SINTER SUNION SDIFF ... */
 extern const struct command_family set_random_family;    /* SPOP SRANDMEMBER */
 extern const struct command_family hash_family;          /* HSET HGET HDEL ... */
-extern const struct command_family hash_more_family;     /* HINCRBY HRANDFIELD HSCAN ... */
+extern const struct command_family hash_number_family;   /* HINCRBY HINCRBYFLOAT */
+extern const struct command_family hash_random_family;   /* HRANDFIELD */
 extern const struct command_family list_family;          /* LPUSH LPOP LRANGE ... */
 extern const struct command_family list_move_family;     /* LMOVE RPOPLPUSH LMPOP */
 extern const struct command_family list_position_family; /* LINSERT LREM LPOS */

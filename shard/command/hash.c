@@ -1,10 +1,11 @@
 /*
  * hash.c: commands on the fields of one hash.
- * What counts, draws and scans is in hash_more.c. A command line on
- * one key that says what to store is its own effect.
+ * Counters are in hash_number.c, what chance decides in hash_random.c. A command line on one key
+ * that says what to store is its own effect.
  */
 #include "shard/command/families.h"
 #include "shard/command/hash_internal.h"
+#include "shard/command/scan_collection.h"
 
 /* ---- writing ---- */
 
@@ -229,6 +230,64 @@ hvals_run(struct call *call)
     }
 }
 
+/* ---- HSCAN ---- */
+
+struct hscan {
+    struct call *call;
+    struct hash hash;
+    struct scan_options options;
+    bool is_counting;
+    uint64_t counted;
+    uint64_t replied;
+};
+
+static void
+hscan_visit(void *context, struct slice field, struct slice value)
+{
+    struct hscan *scan = context;
+    if (scan->is_counting) {
+        scan->counted++;
+        return;
+    }
+    if (!scan_passes(&scan->options, field)) {
+        return;
+    }
+    reply_bulk(scan->call->reply, field);
+    scan->replied++;
+    if (!scan->options.is_without_values) {
+        reply_bulk(scan->call->reply, value);
+        scan->replied++;
+    }
+}
+
+static uint64_t
+hscan_step(void *context, uint64_t position, bool is_counting)
+{
+    struct hscan *scan = context;
+    scan->is_counting = is_counting;
+    return hash_scan(&scan->hash, position, hscan_visit, scan);
+}
+
+static void
+hscan_run(struct call *call)
+{
+    struct view *view = call->views[0];
+    struct hscan scan = {.call = call};
+    if (!scan_cursor_read(call, &scan.options)) {
+        return;
+    }
+    if (!view_exists(view)) {
+        scan_empty_reply(call);
+        return;
+    }
+    if (!view_check_type(call, view, VALUE_HASH) || !scan_options_read(call, true, &scan.options)) {
+        return;
+    }
+    scan.hash = hash_of_view(view);
+    scan_reply(call, &scan.options, scan.hash.encoding != ENCODING_HASHTABLE, hscan_step, &scan,
+               &scan.counted, &scan.replied);
+}
+
 /* ---- documentation ---- */
 
 static const struct command_history hset_history[] = {{"4.0.0", "Takes several fields."},
@@ -269,6 +328,15 @@ static const struct command_argument hgetall_arguments[] = {
 };
 static const struct command_history hdel_history[] = {{"2.4.0", "Takes several fields."},
                                                       {NULL, NULL}};
+static const char *const hscan_tips[] = {"nondeterministic_output", NULL};
+static const struct command_argument hscan_arguments[] = {
+    {.kind = ARGUMENT_KEY, .name = "key"},
+    {.kind = ARGUMENT_INTEGER, .name = "cursor"},
+    {.kind = ARGUMENT_PATTERN, .name = "pattern", .token = "MATCH", .is_optional = true},
+    {.kind = ARGUMENT_INTEGER, .name = "count", .token = "COUNT", .is_optional = true},
+    {.kind = ARGUMENT_PURE_TOKEN, .name = "novalues", .token = "NOVALUES", .is_optional = true},
+    {0},
+};
 
 static const struct command hash_commands[] = {
     {.name = "hset",
@@ -412,6 +480,18 @@ static const struct command hash_commands[] = {
      .complexity = "O(1)",
      .summary = "Tells how many bytes the value of a field has.",
      .arguments = hget_arguments},
+    {.name = "hscan",
+     .run = hscan_run,
+     .flags = CMD_READONLY,
+     .arity = -3,
+     .key_specs = {KEYS_AT(1, KEY_RO | KEY_ACCESS)},
+     .key_spec_count = 1,
+     .group = GROUP_HASH,
+     .since = "2.8.0",
+     .complexity = "O(1) for each call, O(N) for all calls until the cursor is 0 again.",
+     .summary = "Lists the fields of a hash a few at a time.",
+     .tips = hscan_tips,
+     .arguments = hscan_arguments},
 };
 
 const struct command_family hash_family = {hash_commands, ARRAY_COUNT(hash_commands)};

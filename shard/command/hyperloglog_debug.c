@@ -210,6 +210,7 @@ static const struct command_argument pfdebug_arguments[] = {
 
 static const struct command hyperloglog_debug_commands[] = {
     {.name = "pfdebug",
+     .is_system = true,
      .run = pfdebug_run,
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_ADMIN,
      .arity = 3,
@@ -221,6 +222,7 @@ static const struct command hyperloglog_debug_commands[] = {
      .summary = "Shows what is inside a HyperLogLog, or makes it dense.",
      .arguments = pfdebug_arguments},
     {.name = "pfselftest",
+     .is_system = true,
      .run = pfselftest_run,
      .scope = SCOPE_LOCAL,
      .flags = CMD_ADMIN,

@@ -1,10 +1,10 @@
 /*
- * list.c: commands on one list. Where its elements are found by value is list_position.c, what moves
- * between lists is list_move.c.
+ * list.c: commands on one list. Where its elements are found by value is list_position.c, what
+ * moves between lists is list_move.c.
  *
- * What comes from both ends is one function with the end as its argument: left is the first element,
- * right the last one. Each text that comes in is announced to list_value_grow() first, each removal
- * is followed by list_value_shrink(): how a list is stored follows from nothing else.
+ * What comes from both ends is one function with the end as its argument: left is the first
+ * element, right the last one. Each text that comes in is announced to list_value_grow() first,
+ * each removal is followed by list_value_shrink(): how a list is stored follows from nothing else.
  */
 #include "shard/command/families.h"
 #include "shard/command/list_internal.h"

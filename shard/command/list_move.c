@@ -2,8 +2,8 @@
  * list_move.c: commands on several lists: LMOVE, RPOPLPUSH, LMPOP.
  *
  * Lists may belong to different cores, so the effect of a move is two: a pop of the one key and a
- * push to the other. LMPOP's is a pop of the key that it found. An element that moves is copied into
- * scratch memory in between, for the two lists may be the same one.
+ * push to the other. LMPOP's is a pop of the key that it found. An element that moves is copied
+ * into scratch memory in between, for the two lists may be the same one.
  */
 #include "core/number.h"
 #include "shard/command/families.h"

@@ -326,7 +326,8 @@ zscan_visit(void *context, struct ztree_item item)
     }
     char digits[NUMBER_DOUBLE_SIZE_MAX];
     reply_bulk(zscan->call->reply, item.member);
-    reply_bulk(zscan->call->reply, slice_of(digits, number_format_double(digits, item.score)));
+    reply_bulk(zscan->call->reply,
+               slice_of(digits, zset_score_text(&zscan->zset, item.score, digits)));
     zscan->replied += 2;
 }
 
@@ -442,6 +443,21 @@ static const struct command_argument zscan_arguments[] = {
 };
 static const char *const zscan_tips[] = {"nondeterministic_output", NULL};
 
+static const struct command_argument zrank_arguments[] = {
+    {.kind = ARGUMENT_KEY, .name = "key"},
+    {.kind = ARGUMENT_STRING, .name = "member"},
+    {.kind = ARGUMENT_PURE_TOKEN,
+     .name = "withscore",
+     .token = "WITHSCORE",
+     .since = "7.2.0",
+     .is_optional = true},
+    {0},
+};
+static const struct command_history zrank_history[] = {
+    {"7.2.0", "Takes WITHSCORE."},
+    {NULL, NULL},
+};
+
 static const struct command zset_commands[] = {
     {.name = "zadd",
      .run = zadd_run,
@@ -521,7 +537,8 @@ static const struct command zset_commands[] = {
      .since = "2.0.0",
      .complexity = "O(log N) where N is the size of the sorted set.",
      .summary = "Tells how many members come before one, from the lowest score on.",
-     .arguments = zscore_arguments},
+     .history = zrank_history,
+     .arguments = zrank_arguments},
     {.name = "zrevrank",
      .run = zrevrank_run,
      .flags = CMD_READONLY | CMD_FAST,
@@ -532,7 +549,8 @@ static const struct command zset_commands[] = {
      .since = "2.0.0",
      .complexity = "O(log N) where N is the size of the sorted set.",
      .summary = "Tells how many members come before one, from the highest score on.",
-     .arguments = zscore_arguments},
+     .history = zrank_history,
+     .arguments = zrank_arguments},
     {.name = "zscan",
      .run = zscan_run,
      .flags = CMD_READONLY,

@@ -251,9 +251,13 @@ range_store(struct call *call, struct view *target, const struct zset *zset,
     struct zset_limits limits = zset_limits_of(call);
     range_ranks(zset, range, &from, &to);
     uint64_t count = range_limit(range, from, to, &first);
+    if (range->kind == RANGE_RANK && count > limits.listpack_count) {
+        result = (struct zset){.encoding = ENCODING_SKIPLIST, .object = ztree_new(limits.seed)};
+    }
     if (count > 0) {
-        /* In ascending order whatever the direction: what is stored is the same. */
-        zset_walk_start(&walk, zset, range->is_backward ? first + 1 - count : first, false);
+        /* In the range's direction, as redis-server does: a set that outgrows the listpack on the
+         * way has turned a -0 into 0 by then, and which one that is depends on the order. */
+        zset_walk_start(&walk, zset, first, range->is_backward);
     }
     for (; count > 0; count--) {
         bool is_there = zset_next(&walk, &item);

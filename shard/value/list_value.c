@@ -172,7 +172,7 @@ list_value_remove_equal(struct list_value *list, const struct quicklist_limits *
         return quicklist_remove_equal(list->object, limits, text, count_max, is_backward);
     }
     uint64_t removed_count;
-    list->object = quicklist_listpack_remove_equal(list->object, text, count_max, is_backward,
-                                                   &removed_count);
+    list->object =
+        quicklist_listpack_remove_equal(list->object, text, count_max, is_backward, &removed_count);
     return removed_count;
 }

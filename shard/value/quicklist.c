@@ -65,8 +65,8 @@ node_new(struct quicklist *quicklist, struct listpack *listpack)
 
 /** Between two neighbours, either of which may be NULL. */
 static void
-node_link(struct quicklist *quicklist, struct quicklist_node *node,
-          struct quicklist_node *previous, struct quicklist_node *next)
+node_link(struct quicklist *quicklist, struct quicklist_node *node, struct quicklist_node *previous,
+          struct quicklist_node *next)
 {
     node->previous = previous;
     node->next = next;
@@ -171,8 +171,8 @@ node_join(struct quicklist *quicklist, const struct quicklist_limits *limits,
     }
     size_t old_size = object_size(node->listpack);
     struct listpack *listpack = node->listpack;
-    listpack = listpack_append_from(listpack, next->listpack, listpack_first(next->listpack),
-                                    next->count);
+    listpack =
+        listpack_append_from(listpack, next->listpack, listpack_first(next->listpack), next->count);
     node_set(quicklist, node, old_size, listpack, (uint32_t)count);
     node_delete(quicklist, next);
     return true;
@@ -327,8 +327,8 @@ quicklist_replace(struct quicklist *quicklist, const struct quicklist_limits *li
 }
 
 void
-quicklist_remove(struct quicklist *quicklist, const struct quicklist_limits *limits,
-                 uint64_t index, uint64_t count)
+quicklist_remove(struct quicklist *quicklist, const struct quicklist_limits *limits, uint64_t index,
+                 uint64_t count)
 {
     if (count == 0) {
         return;

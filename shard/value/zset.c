@@ -2,7 +2,7 @@
  * zset.c: one sorted set behind two forms.
  *
  * A listpack holds members and scores in turn, in order: [member, score, member, score ...], just
- * as files and DUMP have it. A score that is a whole number up to 2^52 is stored as an integer (so
+ * as files and DUMP have it. A score that is a whole number up to 2^62 is stored as an integer (so
  * -0 becomes 0), any other as its shortest text that reads back the same. Everything there is a
  * walk; at the sizes where that is slower than a tree the set becomes one, and stays one until it
  * is stored anew.
@@ -11,8 +11,8 @@
 
 #include "core/number.h"
 
-/** Whole numbers up to here are stored as integers in a listpack. */
-#define SCORE_INTEGER_MAX 4503599627370496.0
+/** Whole numbers up to here, 2^62, are stored as integers in a listpack. */
+#define SCORE_INTEGER_MAX 4611686018427387904.0
 
 /* ---- listpack ---- */
 
@@ -351,6 +351,16 @@ zset_next(struct zset_walk *walk, struct ztree_item *item)
         walk->position = listpack_next(listpack, score_at);
     }
     return true;
+}
+
+size_t
+zset_score_text(const struct zset *zset, double score, char *out)
+{
+    int64_t integer;
+    if (zset->encoding == ENCODING_LISTPACK && score_is_integer(score, &integer)) {
+        return number_format_i64(out, integer);
+    }
+    return number_format_double(out, score);
 }
 
 uint64_t

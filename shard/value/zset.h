@@ -63,5 +63,9 @@ void zset_walk_start(struct zset_walk *walk, const struct zset *zset, uint64_t r
 /** False: that was all. The member is good until the next call. */
 bool zset_next(struct zset_walk *walk, struct ztree_item *item);
 
+/** A score as ZSCAN spells it: as it is stored. `out` has room for NUMBER_DOUBLE_SIZE_MAX bytes;
+ * returns how many were written. */
+size_t zset_score_text(const struct zset *zset, double score, char *out);
+
 /** Visit a few elements; cursors as ztree_scan() has them. Small sets are visited whole. */
 uint64_t zset_scan(const struct zset *zset, uint64_t cursor, ztree_scan_fn *visit, void *context);

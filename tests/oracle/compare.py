@@ -206,3 +206,11 @@ def set_encoding_stored(ours, theirs):
     if (parse(ours), parse(theirs)) == (b"intset", b"hashtable"):
         return None
     return set_encoding(ours, theirs)
+
+
+def is_list_encoding(command, ours, theirs):
+    """OBJECT ENCODING of a list, asked by whichever family: small ones are listpacks here, as since
+    redis-server 7.2."""
+    words = [word.upper() for word in command.args[:2]]
+    return (words == [b"OBJECT", b"ENCODING"]
+            and (ours, theirs) == (b"$8\r\nlistpack\r\n", b"$9\r\nquicklist\r\n"))

@@ -1,7 +1,7 @@
 """oracle.py: the same commands to Tessera and to redis-server 7.0, and every byte compared.
 
     oracle.py [--seed N] [--count N | --long] [--shards 1,2,5] [--io-backend io_uring,epoll]
-              [--family strings,bits,keys,server,scenarios,streams] [--round N] [--peer PROGRAM]
+              [--family strings,bits,lists,keys,server,scenarios,streams] [--round N] [--peer PROGRAM]
 
 A run is a matrix: back end x shards x family x protocol. Each cell plays rounds of some thousand
 random commands on empty servers, in batches, and compares all data at the end of each round. A
@@ -25,14 +25,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import family_bits  # noqa: E402
 import family_hashes  # noqa: E402
 import family_keys  # noqa: E402
+import family_lists  # noqa: E402
 import family_server  # noqa: E402
 import family_sets  # noqa: E402
 import family_strings  # noqa: E402
 import family_zsets  # noqa: E402
 import scenarios  # noqa: E402
 import streams  # noqa: E402
-from compare import (TIME_TOLERANCE_MS, Command, scan_shape, set_encoding_stored,  # noqa: E402
-                     unordered, unordered_pairs)
+from compare import (TIME_TOLERANCE_MS, Command, is_list_encoding, scan_shape,  # noqa: E402
+                     set_encoding_stored, unordered, unordered_pairs)
 from resp import Client, encode, exchange, split  # noqa: E402
 from server import BACKENDS, SKIP, Server, backend_works, redis_path, tessera_path  # noqa: E402
 from vocabulary import Vocabulary, mutate  # noqa: E402
@@ -71,20 +72,23 @@ KNOWN = (
     ("CONFIG GET *", "scenarios.CONFIG_OWN lists whose values are each server's own business"),
     ("OBJECT ENCODING of small sets", "listpack, as since redis-server 7.2; 7.0 says hashtable; what SDIFFSTORE "
      "stored may be an intset here and a hashtable there"),
+    ("OBJECT ENCODING of small lists", "listpack, as since redis-server 7.2; 7.0 says quicklist"),
     ("HSCAN NOVALUES", "newer than redis-server 7.0: family_hashes.FIXED has the replies"),
-    ("members of sets, fields of hashes", "in no order: compared as sets; SPOP, SRANDMEMBER and "
-     "HRANDFIELD choose by chance: kinds and sizes are compared"),
+    ("ZRANK, ZREVRANK WITHSCORE", "newer than redis-server 7.0: family_zsets.FIXED has the replies"),
+    ("members of sets, fields of hashes", "in no order: compared as sets; SPOP, SRANDMEMBER, "
+     "HRANDFIELD and ZRANDMEMBER choose by chance: kinds and sizes are compared"),
     ("QUIT while replies are off", "redis-server forgets to close; we close"),
     ("lines above 64 KiB that have their end", "taken or refused as reads happen to cut them"),
 )
 SERVER_SHARE = 8  # these commands are slower, and there is less to find: one for so many others
 FAMILIES = {"strings": family_strings.FAMILY, "bits": family_bits.FAMILY,
-            "sets": family_sets.FAMILY, "hashes": family_hashes.FAMILY,
+            "lists": family_lists.FAMILY, "sets": family_sets.FAMILY, "hashes": family_hashes.FAMILY,
             "zsets": family_zsets.FAMILY,
             "keys": family_keys.FAMILY, "server": family_server.FAMILY}
 
 # How all of a value is read, by its type, what counts as the same then, and as the same encoding.
 DATA = {
+    b"list": ([b"LRANGE", b"0", b"-1"], None, None),
     b"set": ([b"SMEMBERS"], unordered, set_encoding_stored),
     b"hash": ([b"HGETALL"], unordered_pairs, None),
     b"zset": ([b"ZRANGE", b"0", b"-1", b"WITHSCORES"], None, None),
@@ -144,7 +148,7 @@ class Pair:
 
 def same(command, ours, theirs):
     """None when the replies count as the same, else why not."""
-    if ours == theirs:
+    if ours == theirs or is_list_encoding(command, ours, theirs):
         return None
     if command.check is None:
         return "other bytes"
@@ -388,7 +392,7 @@ def arguments():
                         help=f"--count {COUNT_LONG}")
     parser.add_argument("--shards", default="1,2,5")
     parser.add_argument("--io-backend", default=",".join(BACKENDS))
-    parser.add_argument("--family", default="strings,bits,sets,hashes,keys,server,scenarios,streams")
+    parser.add_argument("--family", default="strings,bits,lists,sets,hashes,keys,server,scenarios,streams")
     parser.add_argument("--round", type=int, help="play this round alone")
     parser.add_argument("--peer", help="test this program instead of tessera-server")
     parser.add_argument("--known", action="store_true", help="list what may differ, and why")

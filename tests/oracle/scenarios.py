@@ -11,6 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
 import family_hashes  # noqa: E402
 import family_strings  # noqa: E402
+import family_zsets  # noqa: E402
 from compare import client_line_fields, hello_fields, help_shape  # noqa: E402
 from resp import Client, parse  # noqa: E402
 from vocabulary import PATTERNS  # noqa: E402

@@ -1,0 +1,123 @@
+/*
+ * hash_number.c: fields as counters: HINCRBY and HINCRBYFLOAT.
+ * A float counter's effect is HSET of the result: text that another machine would compute from the
+ * same addition might differ in its last digit.
+ */
+#include "core/number.h"
+#include "shard/command/families.h"
+#include "shard/command/hash_internal.h"
+
+#include <math.h>
+
+static void
+field_store(struct call *call, struct view *view, struct hash *hash, struct slice value)
+{
+    struct hash_limits limits = hash_limits_of(call);
+    hash_set(hash, &limits, call->argv[2], value);
+    hash_to_view(call, view, hash);
+}
+
+static void
+hincrby_run(struct call *call)
+{
+    struct view *view = call->views[0];
+    char digits[HASH_DIGITS_SIZE];
+    struct slice text;
+    int64_t increment;
+    int64_t value = 0;
+    if (!call_integer(call, 3, &increment, NULL) || !view_check_type(call, view, VALUE_HASH)) {
+        return;
+    }
+    struct hash hash = hash_of_view(view);
+    if (hash_get(&hash, call->argv[2], &text, digits) && !number_parse_i64(text, &value)) {
+        reply_error(call->reply, "ERR hash value is not an integer");
+        return;
+    }
+    if (__builtin_add_overflow(value, increment, &value)) {
+        reply_error(call->reply, "ERR increment or decrement would overflow");
+        return;
+    }
+    field_store(call, view, &hash, slice_of(digits, number_format_i64(digits, value)));
+    call_effect_same(call, view);
+    reply_i64(call->reply, value);
+}
+
+static void
+hincrbyfloat_run(struct call *call)
+{
+    struct view *view = call->views[0];
+    char digits[HASH_DIGITS_SIZE];
+    struct slice text;
+    long double increment;
+    long double value = 0;
+    if (!number_parse_long_double(call->argv[3], &increment)) {
+        reply_error(call->reply, "ERR value is not a valid float");
+        return;
+    }
+    if (isnan(increment) || isinf(increment)) {
+        reply_error(call->reply, "ERR value is NaN or Infinity");
+        return;
+    }
+    if (!view_check_type(call, view, VALUE_HASH)) {
+        return;
+    }
+    struct hash hash = hash_of_view(view);
+    if (hash_get(&hash, call->argv[2], &text, digits) && !number_parse_long_double(text, &value)) {
+        reply_error(call->reply, "ERR hash value is not a float");
+        return;
+    }
+    value += increment;
+    if (isnan(value) || isinf(value)) {
+        reply_error(call->reply, "ERR increment would produce NaN or Infinity");
+        return;
+    }
+    char result[NUMBER_LONG_DOUBLE_SIZE_MAX];
+    text = slice_of(result, number_format_long_double(result, value));
+    field_store(call, view, &hash, text);
+    reply_bulk(call->reply, text);
+    struct slice effect[] = {SLICE("HSET"), view->key, call->argv[2], text};
+    call_effect(call, view, effect, 4);
+}
+
+/* ---- documentation ---- */
+
+static const struct command_argument hincrby_arguments[] = {
+    {.kind = ARGUMENT_KEY, .name = "key"},
+    {.kind = ARGUMENT_STRING, .name = "field"},
+    {.kind = ARGUMENT_INTEGER, .name = "increment"},
+    {0},
+};
+static const struct command_argument hincrbyfloat_arguments[] = {
+    {.kind = ARGUMENT_KEY, .name = "key"},
+    {.kind = ARGUMENT_STRING, .name = "field"},
+    {.kind = ARGUMENT_DOUBLE, .name = "increment"},
+    {0},
+};
+
+static const struct command hash_number_commands[] = {
+    {.name = "hincrby",
+     .run = hincrby_run,
+     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
+     .arity = 4,
+     .key_specs = {KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
+     .key_spec_count = 1,
+     .group = GROUP_HASH,
+     .since = "2.0.0",
+     .complexity = "O(1)",
+     .summary = "Adds to the integer that a field holds; an absent one counts from 0.",
+     .arguments = hincrby_arguments},
+    {.name = "hincrbyfloat",
+     .run = hincrbyfloat_run,
+     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
+     .arity = 4,
+     .key_specs = {KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
+     .key_spec_count = 1,
+     .group = GROUP_HASH,
+     .since = "2.6.0",
+     .complexity = "O(1)",
+     .summary = "Adds to the decimal number that a field holds; an absent one counts from 0.",
+     .arguments = hincrbyfloat_arguments},
+};
+
+const struct command_family hash_number_family = {hash_number_commands,
+                                                  ARRAY_COUNT(hash_number_commands)};
