@@ -53,6 +53,25 @@ slice_is_word(struct slice slice, const char *lower)
     return lower[i] == '\0';
 }
 
+/** Equal but for the case of ASCII letters on either side. */
+static inline bool
+slice_equal_words(struct slice a, struct slice b)
+{
+    if (a.size != b.size) {
+        return false;
+    }
+    for (size_t i = 0; i < a.size; i++) {
+        unsigned char x = (unsigned char)a.data[i];
+        unsigned char y = (unsigned char)b.data[i];
+        x = (unsigned char)(x >= 'A' && x <= 'Z' ? x | 0x20 : x);
+        y = (unsigned char)(y >= 'A' && y <= 'Z' ? y | 0x20 : y);
+        if (x != y) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /** Byte order as memcmp's, a prefix first: -1, 0 or 1. */
 static inline int
 slice_compare(struct slice a, struct slice b)

@@ -49,14 +49,15 @@ keyword_find(const struct key_spec *spec, const struct slice *argv, uint32_t arg
     int64_t at = spec->begin_index;
     if (at > 0) {
         for (; at < (int64_t)argc - 1; at++) {
-            if (slice_is_word(argv[at], spec->begin_keyword)) {
+            if (slice_equal_words(argv[at], slice_of_string(spec->begin_keyword))) {
                 return at + 1;
             }
         }
         return 0;
     }
     for (at += argc; at > 1; at--) {
-        if (at < (int64_t)argc && slice_is_word(argv[at], spec->begin_keyword)) {
+        if (at < (int64_t)argc &&
+            slice_equal_words(argv[at], slice_of_string(spec->begin_keyword))) {
             return at + 1;
         }
     }

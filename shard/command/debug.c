@@ -6,16 +6,19 @@
  * subcommands, so it has one row here too; it finds its verb by name and number of arguments
  * itself, and answers what it does not know with an error of its own.
  *
- * The row asks all shards. What is answered by the coordinator alone is answered in check(). SLEEP
- * stops all cores at the same time, because its users want to see a server that answers nobody:
- * each core sleeps in its own part, so they stop together but for the way of the mail, and the
- * reply waits for the last. OBJECT asks all shards though one owns the key: a request that is
- * routed by its key runs where nobody knows the client, and whether it may.
+ * The row closes all shards and asks them. What is answered by the coordinator alone is answered in
+ * check(). SLEEP stops all cores at the same time, because its users want to see a server that
+ * answers nobody: each core sleeps in its own part, so they stop together but for the way of the
+ * mail, and the reply waits for the last. OBJECT asks all shards though one owns the key: a request
+ * that is routed by its key runs where nobody knows the client, and whether it may. DIGEST reads
+ * whole values, all as they are at one instant, and none may be lent to another core meanwhile:
+ * that is what the shards are closed for. The others can do with it, and a row has one scope.
  */
 #include "core/glob.h"
 #include "core/heap.h"
 #include "core/process.h"
 #include "shard/call.h"
+#include "shard/command/digest.h"
 #include "shard/command/families.h"
 #include "shard/session.h"
 #include "shard/shard.h"
@@ -175,6 +178,10 @@ debug_help(struct call *call)
     static const char *const lines[] = {
         "CHANGE-REPL-ID",
         "    Nothing, as long as there is no replication.",
+        "DIGEST",
+        "    A fingerprint of all data: redis-server has the same for the same data.",
+        "DIGEST-VALUE <key> [<key> ...]",
+        "    A fingerprint of each value; zeros for a key that does not exist.",
         "OBJECT <key>",
         "    How the value of a key is kept. The length is that of an uncompressed dump.",
         "SET-ACTIVE-EXPIRE <0|1>",
@@ -193,12 +200,19 @@ debug_help(struct call *call)
 struct debug_verb {
     const char *name;
     uint32_t argc;                   /* with DEBUG itself */
+    bool is_open_ended;              /* any number of arguments more */
     void (*part)(struct part *part); /* NULL: answered at once, by run() */
     void (*run)(struct call *call);
 };
 
 static const struct debug_verb debug_verbs[] = {
     {.name = "change-repl-id", .argc = 2, .run = debug_ok},
+    {.name = "digest", .argc = 2, .part = digest_all_part, .run = digest_all_run},
+    {.name = "digest-value",
+     .argc = 2,
+     .is_open_ended = true,
+     .part = digest_keys_part,
+     .run = digest_keys_run},
     {.name = "help", .argc = 2, .run = debug_help},
     {.name = "object", .argc = 3, .part = debug_object_part, .run = debug_object},
     {.name = "set-active-expire", .argc = 3, .part = debug_set_active_expire_part, .run = debug_ok},
@@ -211,8 +225,10 @@ static const struct debug_verb *
 debug_find(const struct slice *argv, uint32_t argc)
 {
     for (size_t i = 0; i < ARRAY_COUNT(debug_verbs); i++) {
-        if (debug_verbs[i].argc == argc && slice_is_word(argv[1], debug_verbs[i].name)) {
-            return &debug_verbs[i];
+        const struct debug_verb *verb = &debug_verbs[i];
+        bool is_count = verb->is_open_ended ? argc >= verb->argc : argc == verb->argc;
+        if (is_count && slice_is_word(argv[1], verb->name)) {
+            return verb;
         }
     }
     return NULL;
@@ -259,7 +275,7 @@ static const struct command debug_commands[] = {
         .is_system = true,
         .run = debug_run,
         .part = debug_part,
-        .scope = SCOPE_ALL,
+        .scope = SCOPE_CLOSED,
         .check = debug_check,
         .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
         .arity = -2,

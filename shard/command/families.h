@@ -31,6 +31,8 @@
     X(zset_range_family)                                                                           \
     X(zset_pop_family)                                                                             \
     X(zset_algebra_family)                                                                         \
+    X(geo_family)                                                                                  \
+    X(geo_search_family)                                                                           \
     X(key_family)                                                                                  \
     X(key_copy_family)                                                                             \
     X(key_expire_family)                                                                           \
@@ -70,6 +72,8 @@ extern const struct command_family zset_family;          /* ZADD ZSCORE ZRANK ..
 extern const struct command_family zset_range_family;    /* ZRANGE and kin */
 extern const struct command_family zset_pop_family;      /* ZPOPMIN ZRANDMEMBER ... */
 extern const struct command_family zset_algebra_family;  /* ZUNION ... */
+extern const struct command_family geo_family;           /* GEOADD GEOPOS GEOHASH GEODIST */
+extern const struct command_family geo_search_family;    /* GEOSEARCH GEORADIUS and kin */
 extern const struct command_family key_family;
 extern const struct command_family key_copy_family;
 extern const struct command_family key_expire_family;

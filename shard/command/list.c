@@ -286,6 +286,35 @@ lset_run(struct call *call)
     reply_ok(call->reply);
 }
 
+/** What a list loses at its ends is freed in the background. So is the old list itself where less
+ * is kept than lost: the smaller part is the one that is walked over. */
+static void
+trim_quicklist(struct call *call, struct view *view, uint64_t first, uint64_t count)
+{
+    struct quicklist_limits limits = list_limits_of(call);
+    struct list_value list = list_of_view(view);
+    struct quicklist *quicklist = list.object;
+    uint64_t behind_count = quicklist->count - first - count;
+    if (count < first + behind_count) {
+        list.object = quicklist_take(quicklist, first, count);
+        list_value_shrink(&list, &limits);
+        /* The view knows the old one, and drops it. */
+        view_object_set(call, view, VALUE_LIST, list.encoding, list.object);
+        return;
+    }
+    struct value lost = value_object(VALUE_LIST, ENCODING_QUICKLIST, NULL);
+    if (behind_count > 0) {
+        lost.object = quicklist_take(quicklist, first + count, behind_count);
+        keyspace_object_drop(&call->shard->keyspace, &lost);
+    }
+    if (first > 0) {
+        lost.object = quicklist_take(quicklist, 0, first);
+        keyspace_object_drop(&call->shard->keyspace, &lost);
+    }
+    list_value_shrink(&list, &limits);
+    list_to_view(call, view, &list);
+}
+
 static void
 ltrim_run(struct call *call)
 {
@@ -317,10 +346,13 @@ ltrim_run(struct call *call)
         call_effect_same(call, view);
         return;
     }
-    list_value_remove(&list, &limits, first + count, length - first - count);
-    list_value_remove(&list, &limits, 0, first);
-    list_value_shrink(&list, &limits);
-    list_to_view(call, view, &list);
+    if (list.encoding == ENCODING_QUICKLIST) {
+        trim_quicklist(call, view, first, count);
+    } else {
+        list_value_remove(&list, &limits, first + count, length - first - count);
+        list_value_remove(&list, &limits, 0, first);
+        list_to_view(call, view, &list);
+    }
     call_effect_same(call, view);
 }
 

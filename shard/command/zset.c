@@ -18,11 +18,15 @@
 #define ZADD_INCR (1U << 5)
 #define ZADD_CONDITIONS (ZADD_NX | ZADD_XX | ZADD_GT | ZADD_LT)
 
+/** So many scores need no memory of their own. */
+#define ZADD_FEW 8
+
 struct zadd {
     uint32_t flags;
     uint32_t first; /* the first score's argument */
     uint32_t count; /* of pairs */
     double *scores;
+    double few[ZADD_FEW];
 };
 
 enum zadd_outcome { ZADD_REFUSED, ZADD_UNCHANGED, ZADD_UPDATED, ZADD_NEW, ZADD_NOT_A_NUMBER };
@@ -76,7 +80,8 @@ zadd_read(struct call *call, struct zadd *zadd)
         reply_error(call->reply, "ERR INCR option supports a single increment-element pair");
         return false;
     }
-    zadd->scores = call_scratch(call, zadd->count * sizeof(double));
+    zadd->scores =
+        zadd->count <= ZADD_FEW ? zadd->few : call_scratch(call, zadd->count * sizeof(double));
     for (uint32_t i = 0; i < zadd->count; i++) {
         if (!zset_score_read(call, zadd->first + 2 * i, &zadd->scores[i], NULL)) {
             return false;
@@ -174,7 +179,8 @@ zadd_apply(struct call *call, const struct zadd *zadd)
 static void
 zadd_run(struct call *call)
 {
-    struct zadd zadd = {0};
+    struct zadd zadd;
+    zadd.flags = 0;
     if (zadd_read(call, &zadd)) {
         zadd_apply(call, &zadd);
     }

@@ -3,6 +3,9 @@
  */
 #include "shard/command/zset_internal.h"
 
+/** So many digits are a double exactly, and most scores are such. */
+#define SCORE_INTEGER_SIZE_MAX 15
+
 void
 zset_to_view(struct call *call, struct view *view, const struct zset *zset)
 {
@@ -46,7 +49,13 @@ zset_store(struct call *call, struct view *view, struct zset *zset)
 bool
 zset_score_read(struct call *call, uint32_t index, double *score, const char *error)
 {
-    if (number_parse_double(call->argv[index], score)) {
+    struct slice text = call->argv[index];
+    int64_t integer;
+    if (text.size <= SCORE_INTEGER_SIZE_MAX && number_parse_i64(text, &integer)) {
+        *score = (double)integer;
+        return true;
+    }
+    if (number_parse_double(text, score)) {
         return true;
     }
     reply_error(call->reply, error != NULL ? error : "ERR value is not a valid float");

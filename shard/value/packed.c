@@ -9,7 +9,7 @@
  *     root -> [ segment* segment* ... ]                above: a directory of arrays of 1024
  *
  * A member of a large set costs its bytes, a tag and a size; the pointer to its bucket, the block's
- * header and what the size class leaves are shared by some eight (bench/micro_packed). Bucket i is
+ * header and what the size class leaves are shared by some six (bench/micro_packed). Bucket i is
  * for hashes whose low bits are i, as in shard/table.c: with 2^L + s buckets the first s have been
  * split by one more bit. An insertion above the load splits one bucket, a removal below it merges
  * two, so each step touches two blocks, however large the table. The directory is the one thing
@@ -30,8 +30,8 @@
 
 /** Members a bucket: more make room, fewer give it up; between the two nothing moves. Measured:
  * bench/micro_packed. */
-#define LOAD_GROW 8
-#define LOAD_SHRINK 7
+#define LOAD_GROW 6
+#define LOAD_SHRINK 5
 
 /* ---- pointers ---- */
 

@@ -363,6 +363,46 @@ quicklist_remove(struct quicklist *quicklist, const struct quicklist_limits *lim
     }
 }
 
+/** The node that begins with this index; one is split where none does. NULL: behind the end. */
+static struct quicklist_node *
+node_at(struct quicklist *quicklist, uint64_t index)
+{
+    if (index == quicklist->count) {
+        return NULL;
+    }
+    struct quicklist_place place = quicklist_seek(quicklist, index);
+    if (place.position == listpack_first(place.node->listpack)) {
+        return place.node;
+    }
+    node_split(quicklist, place.node, place.position);
+    return place.node->next;
+}
+
+struct quicklist *
+quicklist_take(struct quicklist *quicklist, uint64_t index, uint64_t count)
+{
+    ASSERT(count > 0 && count <= quicklist->count && index <= quicklist->count - count);
+    struct quicklist *taken = object_new(sizeof(*taken));
+    struct quicklist_node *end = node_at(quicklist, index + count);
+    struct quicklist_node *first = node_at(quicklist, index);
+    struct quicklist_node *last = end != NULL ? end->previous : quicklist->last;
+    uint64_t size = 0;
+    for (struct quicklist_node *node = first; node != end; node = node->next) {
+        size += memory_class_size(sizeof(*node)) + object_size(node->listpack);
+    }
+    *(first->previous != NULL ? &first->previous->next : &quicklist->first) = end;
+    *(end != NULL ? &end->previous : &quicklist->last) = first->previous;
+    first->previous = NULL;
+    last->next = NULL;
+    quicklist->count -= count;
+    quicklist->object.size -= size;
+    taken->first = first;
+    taken->last = last;
+    taken->count = count;
+    taken->object.size += size;
+    return taken;
+}
+
 struct listpack *
 quicklist_listpack_remove_equal(struct listpack *listpack, struct slice text, uint64_t count_max,
                                 bool is_backward, uint64_t *removed_count)

@@ -65,6 +65,8 @@ void quicklist_replace(struct quicklist *quicklist, const struct quicklist_limit
 /** `count` elements from an index on; there are so many. */
 void quicklist_remove(struct quicklist *quicklist, const struct quicklist_limits *limits,
                       uint64_t index, uint64_t count);
+/** The same, but they become a list of their own, with no more work than to walk over its nodes. */
+struct quicklist *quicklist_take(struct quicklist *quicklist, uint64_t index, uint64_t count);
 /** Elements equal to a text, up to `count_max`, from the first or from the last one on. Returns how
  * many. */
 uint64_t quicklist_remove_equal(struct quicklist *quicklist, const struct quicklist_limits *limits,

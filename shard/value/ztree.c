@@ -252,6 +252,7 @@ leaf_split(struct ztree *tree, struct ztree_place place, double score, size_t ne
 static void
 item_insert(struct ztree *tree, struct slice member, double score, uint64_t hash)
 {
+    ASSERT(tree->count < UINT32_MAX); /* what inner nodes count with */
     struct ztree_bound bound = {.kind = ZTREE_BOUND_ITEM, .score = score, .member = member};
     struct ztree_place place = ztree_descend(tree, &bound, NULL);
     size_t need = ZTREE_ITEM_SIZE + ztree_stored_size(member);

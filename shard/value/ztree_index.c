@@ -205,7 +205,12 @@ ztree_index_find(const struct ztree *tree, struct slice member, uint64_t hash)
     for (uint32_t i = cell_find(bucket, 0, tag); i < bucket->count;
          i = cell_find(bucket, i + 1, tag)) {
         uint32_t id = bucket->leaves[i];
-        uint32_t index = ztree_leaf_find(ztree_leaf_of(tree, id), member);
+        const struct ztree_leaf *leaf = ztree_leaf_of(tree, id);
+        /* All of it is looked through, and its lines can come at the same time. */
+        for (size_t offset = 0; offset < ZTREE_LEAF_SIZE_MAX; offset += CACHE_LINE_SIZE) {
+            __builtin_prefetch((const char *)leaf + offset);
+        }
+        uint32_t index = ztree_leaf_find(leaf, member);
         if (index != ZTREE_NONE) {
             return (struct ztree_place){.leaf = id, .index = index};
         }

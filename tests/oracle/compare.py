@@ -208,9 +208,9 @@ def set_encoding_stored(ours, theirs):
     return set_encoding(ours, theirs)
 
 
-def is_list_encoding(command, ours, theirs):
-    """OBJECT ENCODING of a list, asked by whichever family: small ones are listpacks here, as since
+def is_newer_encoding(command, ours, theirs):
+    """OBJECT ENCODING of a small list or set, asked by whichever family: listpacks here, as since
     redis-server 7.2."""
     words = [word.upper() for word in command.args[:2]]
-    return (words == [b"OBJECT", b"ENCODING"]
-            and (ours, theirs) == (b"$8\r\nlistpack\r\n", b"$9\r\nquicklist\r\n"))
+    return (words == [b"OBJECT", b"ENCODING"] and ours == b"$8\r\nlistpack\r\n"
+            and theirs in (b"$9\r\nquicklist\r\n", b"$9\r\nhashtable\r\n"))

@@ -2,9 +2,9 @@
 
 Elements come from a small pool, so that LREM, LPOS and LINSERT find some; bulk pushes carry lists
 over the size of a node (8 KiB, or what list-max-listpack-size says at the moment). Small lists are
-listpacks here, as since redis-server 7.2: compare.is_list_encoding allows for that. Reads of a whole list after
-changes in its middle, and the comparison of all data at the end of a round, find elements that are
-lost or doubled.
+listpacks here, as since redis-server 7.2: compare.is_newer_encoding allows for that. Reads of a
+whole list after changes in its middle, and the comparison of all data at the end of a round, find
+elements that are lost or doubled.
 """
 
 from compare import Command, set_encoding

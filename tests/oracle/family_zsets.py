@@ -11,8 +11,9 @@ from compare import Command, same_size, scan_all_pairs, scan_shape
 SIZES = (1, 2, 3, 5, 10, 30, 126, 127, 128, 129, 130, 200, 400)
 SCORES = (b"0", b"-0", b"1", b"-1", b"1.5", b"2", b"3", b"0.1", b"1e3", b"inf", b"-inf", b"+inf",
           b"1e308", b"-1e308", b"5e-324", b"4503599627370496", b"4503599627370497",
-          b"-4503599627370496", b"-4503599627370498", b"4611686018427387904", b"4611686018427388928",
-          b"-4611686018427387904", b"-4611686018427388928", b"9223372036854775808", b"9007199254740993", b"1e17", b"1e16",
+          b"-4503599627370496", b"-4503599627370498", b"4611686018427387904",
+          b"4611686018427388928", b"-4611686018427387904", b"-4611686018427388928",
+          b"9223372036854775808", b"9007199254740993", b"1e17", b"1e16",
           b"123456789012345678", b"3.14159265358979", b"0.30000000000000004", b"-2.5e-10")
 RANGE_COMMANDS = (b"ZRANGE", b"ZRANGEBYSCORE", b"ZREVRANGEBYSCORE", b"ZREVRANGE", b"ZRANGEBYLEX",
                   b"ZREVRANGEBYLEX")
@@ -330,14 +331,17 @@ FAMILY = [(12, do_zadd), (5, do_zadd_bulk), (4, do_zincrby), (5, do_zrem), (10, 
           (5, do_algebra_store), (3, do_zintercard), (4, do_zscan), (7, do_other),
           (0.5, do_config)]
 
-# What commands newer than the oracle answer: the words, then the reply in RESP2.
+# What commands newer than the oracle answer: the words, then the reply in RESP2 and,
+# where it is another one, in RESP3.
 FIXED = [
     ([b"DEL", b"f"], None),
     ([b"ZADD", b"f", b"1", b"a", b"2.5", b"b"], b":2\r\n"),
-    ([b"ZRANK", b"f", b"b", b"WITHSCORE"], b"*2\r\n:1\r\n$3\r\n2.5\r\n"),
-    ([b"ZREVRANK", b"f", b"b", b"withscore"], b"*2\r\n:0\r\n$3\r\n2.5\r\n"),
-    ([b"ZRANK", b"f", b"c", b"WITHSCORE"], b"*-1\r\n"),
-    ([b"ZRANK", b"g", b"c", b"WITHSCORE"], b"*-1\r\n"),
+    ([b"ZRANK", b"f", b"b", b"WITHSCORE"], b"*2\r\n:1\r\n$3\r\n2.5\r\n",
+     b"*2\r\n:1\r\n,2.5\r\n"),
+    ([b"ZREVRANK", b"f", b"b", b"withscore"], b"*2\r\n:0\r\n$3\r\n2.5\r\n",
+     b"*2\r\n:0\r\n,2.5\r\n"),
+    ([b"ZRANK", b"f", b"c", b"WITHSCORE"], b"*-1\r\n", b"_\r\n"),
+    ([b"ZRANK", b"g", b"c", b"WITHSCORE"], b"*-1\r\n", b"_\r\n"),
     ([b"ZRANK", b"f", b"c"], b"$-1\r\n"),
     ([b"ZRANK", b"f", b"a", b"WITHSCORES"], b"-ERR syntax error\r\n"),
     ([b"ZRANK", b"f", b"a", b"WITHSCORE", b"x"],

@@ -23,6 +23,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
 import family_bits  # noqa: E402
+import family_geo  # noqa: E402
 import family_hashes  # noqa: E402
 import family_keys  # noqa: E402
 import family_lists  # noqa: E402
@@ -32,7 +33,7 @@ import family_strings  # noqa: E402
 import family_zsets  # noqa: E402
 import scenarios  # noqa: E402
 import streams  # noqa: E402
-from compare import (TIME_TOLERANCE_MS, Command, is_list_encoding, scan_shape,  # noqa: E402
+from compare import (TIME_TOLERANCE_MS, Command, is_newer_encoding, scan_shape,  # noqa: E402
                      set_encoding_stored, unordered, unordered_pairs)
 from resp import Client, encode, exchange, split  # noqa: E402
 from server import BACKENDS, SKIP, Server, backend_works, redis_path, tessera_path  # noqa: E402
@@ -48,6 +49,8 @@ MUTATION_CHANCE = 0.06
 MINIMIZE_S = 3.0
 SHOW_BYTES = 300
 DATABASE_COUNT = 16
+DIGEST_PATIENCE_S = 2.0  # for keys that die on one server earlier than on the other
+DIGEST_POLL_S = 0.05
 # What chance would make of these kills, mutes, stops, or differs by nature.
 NEVER_MUTATED = {b"CLIENT", b"CLUSTER", b"COMMAND", b"CONFIG", b"DEBUG", b"INFO"}
 # What differs on purpose or by nature, where it is allowed for, and why.
@@ -83,7 +86,7 @@ KNOWN = (
 SERVER_SHARE = 8  # these commands are slower, and there is less to find: one for so many others
 FAMILIES = {"strings": family_strings.FAMILY, "bits": family_bits.FAMILY,
             "lists": family_lists.FAMILY, "sets": family_sets.FAMILY, "hashes": family_hashes.FAMILY,
-            "zsets": family_zsets.FAMILY,
+            "zsets": family_zsets.FAMILY, "geo": family_geo.FAMILY,
             "keys": family_keys.FAMILY, "server": family_server.FAMILY}
 
 # How all of a value is read, by its type, what counts as the same then, and as the same encoding.
@@ -148,7 +151,7 @@ class Pair:
 
 def same(command, ours, theirs):
     """None when the replies count as the same, else why not."""
-    if ours == theirs or is_list_encoding(command, ours, theirs):
+    if ours == theirs or is_newer_encoding(command, ours, theirs):
         return None
     if command.check is None:
         return "other bytes"
@@ -360,6 +363,43 @@ class Run:
                           f"  tessera:      {shown(difference.ours)}")
                 return
             self.passed += len(commands)
+        self.compare_digests(pair)
+
+    def compare_digests(self, pair):
+        """DEBUG DIGEST of both, once redis-server has looked for keys whose deadline has passed. A
+        key may die on one of them a little earlier: then they are asked again."""
+        commands = []
+        for database in range(DATABASE_COUNT):
+            commands += [Command([b"SELECT", b"%d" % database]),
+                         Command([b"SCAN", b"0", b"COUNT", b"100000"], scan_shape)]
+        commands.append(Command([b"DEBUG", b"DIGEST"]))
+        deadline = time.monotonic() + DIGEST_PATIENCE_S
+        while True:
+            difference = first_difference(commands, *pair.batch(commands))
+            if difference is None:
+                self.passed += 1
+                return
+            if time.monotonic() > deadline:
+                break
+            time.sleep(DIGEST_POLL_S)
+        values = self.different_values(pair)
+        self.fail(f"  {shown_command(difference.command.args)} after the round\n"
+                  f"  redis-server: {shown(difference.theirs)}\n"
+                  f"  tessera:      {shown(difference.ours)}\n"
+                  f"  values: {values or 'the same'}", "digest")
+
+    def different_values(self, pair):
+        """Where the digests of values differ: databases and keys, a few of them."""
+        found = []
+        for database in range(DATABASE_COUNT):
+            replies = pair.batch([Command([b"SELECT", b"%d" % database]), Command([b"KEYS", b"*"])])
+            words = [word.split(b"\r\n", 1)[1][:-2] for reply in replies
+                     for word in split(split(reply[0])[1].split(b"\r\n", 1)[1])]
+            commands = [Command([b"DEBUG", b"DIGEST-VALUE", key]) for key in sorted(set(words))]
+            replies = [split(reply[0]) for reply in pair.batch(commands)]
+            found += [f"{database}: {shown(command.args[2])}"
+                      for command, ours, theirs in zip(commands, *replies) if ours != theirs]
+        return ", ".join(found[:10])
 
 
 def near_deadline(ours, theirs):
@@ -392,7 +432,7 @@ def arguments():
                         help=f"--count {COUNT_LONG}")
     parser.add_argument("--shards", default="1,2,5")
     parser.add_argument("--io-backend", default=",".join(BACKENDS))
-    parser.add_argument("--family", default="strings,bits,lists,sets,hashes,keys,server,scenarios,streams")
+    parser.add_argument("--family", default="strings,bits,lists,sets,hashes,geo,keys,server,scenarios,streams")
     parser.add_argument("--round", type=int, help="play this round alone")
     parser.add_argument("--peer", help="test this program instead of tessera-server")
     parser.add_argument("--known", action="store_true", help="list what may differ, and why")

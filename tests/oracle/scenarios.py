@@ -64,11 +64,12 @@ def newer_commands(run, both):
     client = both.clients[0]
     for protocol in (2, 3):
         client.ask("HELLO", protocol)
-        for words, expected in family_strings.FIXED + family_hashes.FIXED + family_zsets.FIXED:
+        for words, expected, *resp3 in (family_strings.FIXED + family_hashes.FIXED +
+                                        family_zsets.FIXED):
             client.send(*words)
             reply = client.reply_raw()
-            if protocol == 3 and expected == b"$-1\r\n":
-                expected = b"_\r\n"
+            if protocol == 3 and (resp3 or expected == b"$-1\r\n"):
+                expected = resp3[0] if resp3 else b"_\r\n"
             run.check(f"RESP{protocol} {b' '.join(words).decode()}",
                       expected is None or reply == expected,
                       f"expected {expected!r}, got {reply!r}")
@@ -187,6 +188,8 @@ def arities(run, both):
         words = name.split(b"|")
         arity = theirs[name]
         counts = {abs(arity) - 1} if arity < 0 else {arity - 1, arity + 1, arity + 5}
+        if ours[name] < 0 < arity:
+            counts = {arity - 1}  # takes more here, and answers that with another error
         for count in counts:
             if count >= len(words):
                 both.same(run, *words, *[b"x"] * (count - len(words)))

@@ -94,9 +94,13 @@ harness_format(struct harness *harness, const char *format, ...)
     int size = vsnprintf(line, sizeof(line), format, list);
     va_end(list);
     cr_assert(size > 0 && size < (int)sizeof(line));
-    for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
-        cr_assert_lt(argc, ARRAY_COUNT(argv));
-        argv[argc++] = slice_of_string(word);
+    for (char *word = line; *word != '\0';) {
+        size_t length = strcspn(word, " ");
+        if (length > 0) {
+            cr_assert_lt(argc, ARRAY_COUNT(argv));
+            argv[argc++] = slice_of(word, length);
+        }
+        word += length + strspn(word + length, " ");
     }
     return harness_run(harness, argv, argc);
 }

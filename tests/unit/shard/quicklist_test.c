@@ -186,7 +186,20 @@ race_take(struct race *race, uint64_t draw)
         uint64_t most = random_below(&race->random, 200) == 0 ? length - index : 6;
         uint64_t drawn = 1 + random_below(&race->random, most);
         uint64_t count = MIN(length - index, drawn);
-        list_value_remove(&race->list, &race->limits, index, count);
+        if (race->list.encoding == ENCODING_QUICKLIST && random_below(&race->random, 8) == 0) {
+            struct quicklist *taken = quicklist_take(race->list.object, index, count);
+            cr_assert(quicklist_check(taken));
+            cr_assert_eq(taken->count, count);
+            struct list_value part = {.encoding = ENCODING_QUICKLIST, .object = taken};
+            struct list_value_walk walk = list_value_walk(&part, 0, false);
+            struct listpack_item item;
+            for (uint64_t i = 0; list_value_next(&walk, &item); i++) {
+                cr_assert(item_is(&item, race->model.texts[index + i]));
+            }
+            object_delete(VALUE_LIST, ENCODING_QUICKLIST, taken);
+        } else {
+            list_value_remove(&race->list, &race->limits, index, count);
+        }
         model_remove(&race->model, index, count);
     }
     list_value_shrink(&race->list, &race->limits);
