@@ -5,8 +5,8 @@ every encoding: 128 members (listpack), 512 integers (intset), 64 bytes. Where c
 SRANDMEMBER) kinds and sizes are compared, and what SPOP has taken from is deleted behind it.
 """
 
-from compare import (Command, same_size, scan_all, scan_shape, set_encoding, set_encoding_stored,
-                     unordered)
+from compare import (Command, near_seconds, same_size, scan_all, scan_shape, set_encoding,
+                     set_encoding_stored, unordered)
 
 SIZES = (1, 2, 3, 5, 10, 30, 126, 127, 128, 129, 130, 200)
 SIZES_INTEGER = (1, 3, 10, 100, 510, 511, 512, 513, 514, 600)
@@ -115,7 +115,7 @@ def do_store(v):
     name = v.choice((b"SINTERSTORE", b"SUNIONSTORE", b"SDIFFSTORE"))
     return [Command([name, key] + v.keys()),
             Command([b"OBJECT", b"ENCODING", key], set_encoding_stored),
-            Command([b"SMEMBERS", key], unordered), Command([b"TTL", key])]
+            Command([b"SMEMBERS", key], unordered), Command([b"TTL", key], near_seconds)]
 
 
 def do_store_hostile(v):
