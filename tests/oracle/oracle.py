@@ -432,7 +432,8 @@ def arguments():
                         help=f"--count {COUNT_LONG}")
     parser.add_argument("--shards", default="1,2,5")
     parser.add_argument("--io-backend", default=",".join(BACKENDS))
-    parser.add_argument("--family", default="strings,bits,lists,sets,hashes,geo,keys,server,scenarios,streams")
+    parser.add_argument("--family", default="strings,bits,lists,sets,hashes,zsets,geo,keys,server,scenarios,"
+                        "streams")
     parser.add_argument("--round", type=int, help="play this round alone")
     parser.add_argument("--peer", help="test this program instead of tessera-server")
     parser.add_argument("--known", action="store_true", help="list what may differ, and why")
