@@ -36,8 +36,9 @@ struct session;
 #define CMD_NO_TOUCH                                                                               \
     (1u << 24) /* does not count as an access of its keys (TTL, TYPE, OBJECT ...) */
 #define CMD_NO_COUNT (1u << 25) /* its lookups are neither hits nor misses */
-#define CMD_COUNT (1u << 26) /* it writes, but its lookups are hits or misses (GETEX, GETSET ...)  \
-                              */
+#define CMD_COUNT                                                                                  \
+    (1u << 26) /* it writes, but its lookups are hits or misses (GETEX, GETSET ...)                \
+                */
 
 /* ACL categories that do not follow from flags or group; see command_categories(). */
 #define ACL_KEYSPACE (1u << 0)

@@ -1,6 +1,6 @@
 /*
- * families.h: the rows of each file in this folder. Whoever adds a file adds its family in both lists;
- * shard/command_table.c builds the index from them.
+ * families.h: the rows of each file in this folder. Whoever adds a file adds its family in both
+ * lists; shard/command_table.c builds the index from them.
  */
 #pragma once
 
@@ -49,31 +49,31 @@
     X(debug_family)                                                                                \
     X(command_family)
 
-extern const struct command_family string_family;        /* GET STRLEN APPEND GETRANGE ... */
-extern const struct command_family string_set_family;    /* SET and its kin */
-extern const struct command_family string_number_family; /* INCR ... */
-extern const struct command_family string_many_family;   /* MGET MSET ... */
-extern const struct command_family string_lcs_family;    /* LCS */
-extern const struct command_family set_family;           /* SADD SREM SMOVE ... */
-extern const struct command_family set_algebra_family;   /* SINTER SUNION SDIFF ... */
-extern const struct command_family set_random_family;    /* SPOP SRANDMEMBER */
-extern const struct command_family hash_family;          /* HSET HGET HDEL ... */
-extern const struct command_family hash_number_family;   /* HINCRBY HINCRBYFLOAT */
-extern const struct command_family hash_random_family;   /* HRANDFIELD */
-extern const struct command_family list_family;          /* LPUSH LPOP LRANGE ... */
-extern const struct command_family list_move_family;     /* LMOVE RPOPLPUSH LMPOP */
-extern const struct command_family list_position_family; /* LINSERT LREM LPOS */
-extern const struct command_family bit_family;           /* SETBIT GETBIT BITCOUNT BITPOS */
-extern const struct command_family bit_op_family;        /* BITOP */
-extern const struct command_family bit_field_family;     /* BITFIELD BITFIELD_RO */
-extern const struct command_family hyperloglog_family;   /* PFADD PFCOUNT PFMERGE */
+extern const struct command_family string_family;            /* GET STRLEN APPEND GETRANGE ... */
+extern const struct command_family string_set_family;        /* SET and its kin */
+extern const struct command_family string_number_family;     /* INCR ... */
+extern const struct command_family string_many_family;       /* MGET MSET ... */
+extern const struct command_family string_lcs_family;        /* LCS */
+extern const struct command_family set_family;               /* SADD SREM SMOVE ... */
+extern const struct command_family set_algebra_family;       /* SINTER SUNION SDIFF ... */
+extern const struct command_family set_random_family;        /* SPOP SRANDMEMBER */
+extern const struct command_family hash_family;              /* HSET HGET HDEL ... */
+extern const struct command_family hash_number_family;       /* HINCRBY HINCRBYFLOAT */
+extern const struct command_family hash_random_family;       /* HRANDFIELD */
+extern const struct command_family list_family;              /* LPUSH LPOP LRANGE ... */
+extern const struct command_family list_move_family;         /* LMOVE RPOPLPUSH LMPOP */
+extern const struct command_family list_position_family;     /* LINSERT LREM LPOS */
+extern const struct command_family bit_family;               /* SETBIT GETBIT BITCOUNT BITPOS */
+extern const struct command_family bit_op_family;            /* BITOP */
+extern const struct command_family bit_field_family;         /* BITFIELD BITFIELD_RO */
+extern const struct command_family hyperloglog_family;       /* PFADD PFCOUNT PFMERGE */
 extern const struct command_family hyperloglog_debug_family; /* PFDEBUG PFSELFTEST */
-extern const struct command_family zset_family;          /* ZADD ZSCORE ZRANK ... */
-extern const struct command_family zset_range_family;    /* ZRANGE and kin */
-extern const struct command_family zset_pop_family;      /* ZPOPMIN ZRANDMEMBER ... */
-extern const struct command_family zset_algebra_family;  /* ZUNION ... */
-extern const struct command_family geo_family;           /* GEOADD GEOPOS GEOHASH GEODIST */
-extern const struct command_family geo_search_family;    /* GEOSEARCH GEORADIUS and kin */
+extern const struct command_family zset_family;              /* ZADD ZSCORE ZRANK ... */
+extern const struct command_family zset_range_family;        /* ZRANGE and kin */
+extern const struct command_family zset_pop_family;          /* ZPOPMIN ZRANDMEMBER ... */
+extern const struct command_family zset_algebra_family;      /* ZUNION ... */
+extern const struct command_family geo_family;               /* GEOADD GEOPOS GEOHASH GEODIST */
+extern const struct command_family geo_search_family;        /* GEOSEARCH GEORADIUS and kin */
 extern const struct command_family key_family;
 extern const struct command_family key_copy_family;
 extern const struct command_family key_expire_family;
@@ -88,4 +88,4 @@ extern const struct command_family info_family;
 extern const struct command_family config_family;
 extern const struct command_family cluster_family;
 extern const struct command_family debug_family;
-extern const struct command_family command_family;       /* COMMAND */
+extern const struct command_family command_family; /* COMMAND */

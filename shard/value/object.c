@@ -26,8 +26,7 @@ static const struct object_ops *const object_tables[][ENCODING_STREAM + 1] = {
                    [ENCODING_INTSET] = &intset_ops,
                    [ENCODING_HASHTABLE] = &packed_ops},
     [VALUE_ZSET] = {[ENCODING_LISTPACK] = &listpack_pair_ops, [ENCODING_SKIPLIST] = &ztree_ops},
-    [VALUE_HASH] = {[ENCODING_LISTPACK] = &listpack_pair_ops,
-                    [ENCODING_HASHTABLE] = &packed_ops},
+    [VALUE_HASH] = {[ENCODING_LISTPACK] = &listpack_pair_ops, [ENCODING_HASHTABLE] = &packed_ops},
     [VALUE_STREAM] = {[ENCODING_STREAM] = NULL},
 };
 

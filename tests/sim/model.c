@@ -309,9 +309,12 @@ void
 sim_model_run(struct sim_model *model, const struct sim_op *op, uint8_t protocol, int64_t now_ms,
               struct sim_bytes *reply)
 {
-    struct run run = {
-        .model = model, .op = op, .protocol = protocol, .now_ms = now_ms,
-        .life_ms = op->kind == KIND_TRANSACTION ? INT64_MIN : now_ms, .reply = reply};
+    struct run run = {.model = model,
+                      .op = op,
+                      .protocol = protocol,
+                      .now_ms = now_ms,
+                      .life_ms = op->kind == KIND_TRANSACTION ? INT64_MIN : now_ms,
+                      .reply = reply};
     switch (op->verb) {
     case VERB_GET:
     case VERB_GETSET:

@@ -127,11 +127,12 @@ check_lent(struct sim_op *op)
 }
 
 /**
- * Two clocks look at a deadline: its owner's when the key is lent, and, where the key is borrowed to be
- * changed, that of the core that runs the command, which then takes the key away for good. Those who
- * borrow to read leave it to the owner's clock: else a key that one of them saw gone would be found
- * again by a later one. What is left is a reader whose key was lent before its deadline and who waits for
- * other keys, while another is told that it is gone: counted, and allowed, since the two overlap.
+ * Two clocks look at a deadline: its owner's when the key is lent, and, where the key is borrowed
+ * to be changed, that of the core that runs the command, which then takes the key away for good.
+ * Those who borrow to read leave it to the owner's clock: else a key that one of them saw gone
+ * would be found again by a later one. What is left is a reader whose key was lent before its
+ * deadline and who waits for other keys, while another is told that it is gone: counted, and
+ * allowed, since the two overlap.
  */
 static void
 look_at_clocks(struct sim_op *op, uint32_t position, const struct view *view, int64_t now_ms)
