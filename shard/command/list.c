@@ -45,13 +45,15 @@ list_pop_reply(struct call *call, struct view *view, bool is_first, uint64_t cou
     for (uint64_t i = 0; i < count && list_value_next(&walk, &item); i++) {
         list_item_reply(call->reply, &item);
     }
+    list_value_walk_end(&walk);
     if (count == length) {
         view_delete(call, view);
-        return;
+    } else {
+        list_value_remove(&list, &limits, is_first ? 0 : length - count, count);
+        list_value_shrink(&list, &limits);
+        list_to_view(call, view, &list);
     }
-    list_value_remove(&list, &limits, is_first ? 0 : length - count, count);
-    list_value_shrink(&list, &limits);
-    list_to_view(call, view, &list);
+    call_event_removal(call, view, NOTIFY_LIST, is_first ? "lpop" : "rpop");
 }
 
 /** An index that clients name, from 0, negative ones from the end. False: there is none. */
@@ -102,6 +104,7 @@ push_run(struct call *call, bool is_first, bool is_to_existing)
     }
     list_to_view(call, view, &list);
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_LIST, is_first ? "lpush" : "rpush");
     reply_i64(call->reply, (int64_t)list_value_count(&list));
 }
 
@@ -129,8 +132,8 @@ rpushx_run(struct call *call)
     push_run(call, false, true);
 }
 
-static void
-pop_one(struct call *call, struct view *view, bool is_first)
+void
+list_pop_one(struct call *call, struct view *view, bool is_first)
 {
     struct quicklist_limits limits = list_limits_of(call);
     struct list_value list = list_of_view(view);
@@ -139,10 +142,11 @@ pop_one(struct call *call, struct view *view, bool is_first)
     struct listpack_item item;
     list_value_next(&walk, &item);
     list_item_reply(call->reply, &item);
+    list_value_walk_end(&walk);
     list_value_remove(&list, &limits, index, 1);
     list_value_shrink(&list, &limits);
     list_to_view(call, view, &list);
-    call_effect_same(call, view);
+    call_event_removal(call, view, NOTIFY_LIST, is_first ? "lpop" : "rpop");
 }
 
 static void
@@ -167,7 +171,8 @@ pop_run(struct call *call, bool is_first)
     } else if (!view_exists(view)) {
         reply_null_array(call->reply);
     } else if (!has_count) {
-        pop_one(call, view, is_first);
+        list_pop_one(call, view, is_first);
+        call_effect_same(call, view);
     } else if (count == 0) {
         reply_array(call->reply, 0);
     } else {
@@ -232,6 +237,7 @@ lrange_run(struct call *call)
     for (uint64_t i = 0; i < count && list_value_next(&walk, &item); i++) {
         list_item_reply(call->reply, &item);
     }
+    list_value_walk_end(&walk);
 }
 
 static void
@@ -256,6 +262,7 @@ lindex_run(struct call *call)
     struct listpack_item item;
     list_value_next(&walk, &item);
     list_item_reply(call->reply, &item);
+    list_value_walk_end(&walk);
 }
 
 static void
@@ -283,6 +290,7 @@ lset_run(struct call *call)
     list_value_shrink(&list, &limits);
     list_to_view(call, view, &list);
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_LIST, "lset");
     reply_ok(call->reply);
 }
 
@@ -296,7 +304,7 @@ trim_quicklist(struct call *call, struct view *view, uint64_t first, uint64_t co
     struct quicklist *quicklist = list.object;
     uint64_t behind_count = quicklist->count - first - count;
     if (count < first + behind_count) {
-        list.object = quicklist_take(quicklist, first, count);
+        list.object = quicklist_take(quicklist, &limits, first, count);
         list_value_shrink(&list, &limits);
         /* The view knows the old one, and drops it. */
         view_object_set(call, view, VALUE_LIST, list.encoding, list.object);
@@ -304,11 +312,11 @@ trim_quicklist(struct call *call, struct view *view, uint64_t first, uint64_t co
     }
     struct value lost = value_object(VALUE_LIST, ENCODING_QUICKLIST, NULL);
     if (behind_count > 0) {
-        lost.object = quicklist_take(quicklist, first + count, behind_count);
+        lost.object = quicklist_take(quicklist, &limits, first + count, behind_count);
         keyspace_object_drop(&call->shard->keyspace, &lost);
     }
     if (first > 0) {
-        lost.object = quicklist_take(quicklist, 0, first);
+        lost.object = quicklist_take(quicklist, &limits, 0, first);
         keyspace_object_drop(&call->shard->keyspace, &lost);
     }
     list_value_shrink(&list, &limits);
@@ -338,12 +346,14 @@ ltrim_run(struct call *call)
     uint64_t count = range_resolve(start, end, length, &first);
     reply_ok(call->reply);
     if (count == length) {
+        call_event(call, view, NOTIFY_LIST, "ltrim");
         return;
     }
     if (count == 0) {
         /* Not element by element: what is left of the key is freed in the background. */
         view_delete(call, view);
         call_effect_same(call, view);
+        call_event_removal(call, view, NOTIFY_LIST, "ltrim");
         return;
     }
     if (list.encoding == ENCODING_QUICKLIST) {
@@ -354,6 +364,7 @@ ltrim_run(struct call *call)
         list_to_view(call, view, &list);
     }
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_LIST, "ltrim");
 }
 
 /* ---- documentation ---- */
@@ -395,84 +406,35 @@ static const struct command_argument lset_arguments[] = {
     {0},
 };
 
-#define PUSH_COMPLEXITY "O(N) with N elements to push."
-#define POP_COMPLEXITY "O(N) with N elements to take."
+/** What the rows of pushes, and of pops, have in common. */
+#define PUSH_ROW(row_name, row_run, row_since, row_history)                                        \
+    .name = (row_name), .run = (row_run), .arity = -3, .group = GROUP_LIST, .since = (row_since),  \
+    .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST, .key_spec_count = 1,                              \
+    .key_specs = {KEYS_AT(1, KEY_RW | KEY_INSERT)}, .complexity = "O(N) with N elements to push.", \
+    .history = (row_history), .arguments = push_arguments
+#define POP_ROW(row_name, row_run)                                                                 \
+    .name = (row_name), .run = (row_run), .arity = -2, .group = GROUP_LIST, .since = "1.0.0",      \
+    .flags = CMD_WRITE | CMD_FAST, .key_spec_count = 1,                                            \
+    .key_specs = {KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},                                   \
+    .complexity = "O(N) with N elements to take.", .history = pop_history,                         \
+    .arguments = pop_arguments
 
 static const struct command list_commands[] = {
-    {.name = "lpush",
-     .run = lpush_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = -3,
-     .key_specs = {KEYS_AT(1, KEY_RW | KEY_INSERT)},
-     .key_spec_count = 1,
-     .group = GROUP_LIST,
-     .since = "1.0.0",
-     .complexity = PUSH_COMPLEXITY,
-     .summary = "Puts elements in front of a list, one after the other; an absent list is created.",
-     .history = push_history,
-     .arguments = push_arguments},
-    {.name = "rpush",
-     .run = rpush_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = -3,
-     .key_specs = {KEYS_AT(1, KEY_RW | KEY_INSERT)},
-     .key_spec_count = 1,
-     .group = GROUP_LIST,
-     .since = "1.0.0",
-     .complexity = PUSH_COMPLEXITY,
-     .summary = "Puts elements behind the end of a list; an absent list is created.",
-     .history = push_history,
-     .arguments = push_arguments},
-    {.name = "lpushx",
-     .run = lpushx_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = -3,
-     .key_specs = {KEYS_AT(1, KEY_RW | KEY_INSERT)},
-     .key_spec_count = 1,
-     .group = GROUP_LIST,
-     .since = "2.2.0",
-     .complexity = PUSH_COMPLEXITY,
-     .summary = "Puts elements in front of a list that is there; does nothing otherwise.",
-     .history = pushx_history,
-     .arguments = push_arguments},
-    {.name = "rpushx",
-     .run = rpushx_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = -3,
-     .key_specs = {KEYS_AT(1, KEY_RW | KEY_INSERT)},
-     .key_spec_count = 1,
-     .group = GROUP_LIST,
-     .since = "2.2.0",
-     .complexity = PUSH_COMPLEXITY,
-     .summary = "Puts elements behind the end of a list that is there; does nothing otherwise.",
-     .history = pushx_history,
-     .arguments = push_arguments},
-    {.name = "lpop",
-     .run = lpop_run,
-     .flags = CMD_WRITE | CMD_FAST,
-     .arity = -2,
-     .key_specs = {KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
-     .key_spec_count = 1,
-     .group = GROUP_LIST,
-     .since = "1.0.0",
-     .complexity = POP_COMPLEXITY,
+    {PUSH_ROW("lpush", lpush_run, "1.0.0", push_history),
+     .summary =
+         "Puts elements in front of a list, one after the other; an absent list is created."},
+    {PUSH_ROW("rpush", rpush_run, "1.0.0", push_history),
+     .summary = "Puts elements behind the end of a list; an absent list is created."},
+    {PUSH_ROW("lpushx", lpushx_run, "2.2.0", pushx_history),
+     .summary = "Puts elements in front of a list that is there; does nothing otherwise."},
+    {PUSH_ROW("rpushx", rpushx_run, "2.2.0", pushx_history),
+     .summary = "Puts elements behind the end of a list that is there; does nothing otherwise."},
+    {POP_ROW("lpop", lpop_run),
      .summary = "Takes elements from the front of a list and answers them; the last one takes the "
-                "key along.",
-     .history = pop_history,
-     .arguments = pop_arguments},
-    {.name = "rpop",
-     .run = rpop_run,
-     .flags = CMD_WRITE | CMD_FAST,
-     .arity = -2,
-     .key_specs = {KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
-     .key_spec_count = 1,
-     .group = GROUP_LIST,
-     .since = "1.0.0",
-     .complexity = POP_COMPLEXITY,
+                "key along."},
+    {POP_ROW("rpop", rpop_run),
      .summary = "Takes elements from the end of a list and answers them; the last one takes the "
-                "key along.",
-     .history = pop_history,
-     .arguments = pop_arguments},
+                "key along."},
     {.name = "llen",
      .run = llen_run,
      .flags = CMD_READONLY | CMD_FAST,

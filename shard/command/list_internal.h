@@ -4,6 +4,7 @@
 #pragma once
 
 #include "shard/call.h"
+#include "shard/notify.h"
 #include "shard/value/list_value.h"
 
 /** What the view holds, a list; a new one where the key is absent. */
@@ -20,7 +21,10 @@ list_of_view(const struct view *view)
 static inline struct quicklist_limits
 list_limits_of(const struct call *call)
 {
-    return quicklist_limits_of(call->shard->config->list_max_listpack_size);
+    const struct config *config = call->shard->config;
+    struct quicklist_limits limits = quicklist_limits_of(config->list_max_listpack_size);
+    limits.compress_depth = (uint32_t)config->list_compress_depth;
+    return limits;
 }
 
 /** The view's list was changed and is `list` now; an empty one is no key. */
@@ -58,5 +62,22 @@ list_push(struct list_value *list, const struct quicklist_limits *limits, bool i
 bool list_text_check(struct call *call, struct slice text);
 /** LEFT or RIGHT; else false, and an error is replied. */
 bool list_end_read(struct call *call, uint32_t index, bool *is_first);
+/** Reply one element from one end of an existing list and take it out; its effect is the caller's.
+ */
+void list_pop_one(struct call *call, struct view *view, bool is_first);
+/** LMOVE between the views 0 and 1, as far as there is something to move: else null. */
+void list_move(struct call *call, bool is_from_first, bool is_to_first);
+
+/** LMPOP's arguments. */
+struct list_mpop {
+    bool is_first;
+    int64_t count;
+};
+
+/** Read numkeys ... from argument `index` on; false: the error has been replied. */
+bool list_mpop_read(struct call *call, uint32_t index, struct list_mpop *mpop);
+/** Pop from the first view that holds something. False: none does, nothing was replied. */
+bool list_mpop(struct call *call, const struct list_mpop *mpop);
+
 /** Reply `count` elements (there are so many) from one end on as an array, and take them out. */
 void list_pop_reply(struct call *call, struct view *view, bool is_first, uint64_t count);

@@ -33,10 +33,12 @@ move_effects(struct call *call, bool is_from_first, bool is_to_first, struct sli
     struct slice push[] = {is_to_first ? SLICE("LPUSH") : SLICE("RPUSH"), target->key, text};
     call_effect(call, source, pop, 2);
     call_effect(call, target, push, 3);
+    call_event(call, target, NOTIFY_LIST, is_to_first ? "lpush" : "rpush");
+    call_event_removal(call, source, NOTIFY_LIST, is_from_first ? "lpop" : "rpop");
 }
 
-static void
-move_run(struct call *call, bool is_from_first, bool is_to_first)
+void
+list_move(struct call *call, bool is_from_first, bool is_to_first)
 {
     struct view *source = call->views[0];
     struct view *target = call->views[1];
@@ -54,6 +56,7 @@ move_run(struct call *call, bool is_from_first, bool is_to_first)
     struct listpack_item item;
     list_value_next(&walk, &item);
     struct slice text = item_text(call, &item);
+    list_value_walk_end(&walk);
     reply_bulk(call->reply, text);
     list_value_remove(&from, &limits, index, 1);
     if (source == target) {
@@ -78,35 +81,35 @@ lmove_run(struct call *call)
     bool is_from_first;
     bool is_to_first;
     if (list_end_read(call, 3, &is_from_first) && list_end_read(call, 4, &is_to_first)) {
-        move_run(call, is_from_first, is_to_first);
+        list_move(call, is_from_first, is_to_first);
     }
 }
 
 static void
 rpoplpush_run(struct call *call)
 {
-    move_run(call, false, true);
+    list_move(call, false, true);
 }
 
 /* ---- LMPOP ---- */
 
-static bool
-lmpop_options_read(struct call *call, bool *is_first, int64_t *count)
+bool
+list_mpop_read(struct call *call, uint32_t index, struct list_mpop *mpop)
 {
     int64_t key_count;
-    if (!call_integer_in(call, 1, 1, INT64_MAX, &key_count,
+    if (!call_integer_in(call, index, 1, INT64_MAX, &key_count,
                          "ERR numkeys should be greater than 0")) {
         return false;
     }
-    if (key_count > (int64_t)call->argc - 3) {
+    if (key_count > (int64_t)call->argc - index - 2) {
         call_syntax_error(call);
         return false;
     }
-    uint32_t where = 2 + (uint32_t)key_count;
-    if (!list_end_read(call, where, is_first)) {
+    uint32_t where = index + 1 + (uint32_t)key_count;
+    if (!list_end_read(call, where, &mpop->is_first)) {
         return false;
     }
-    *count = 1;
+    mpop->count = 1;
     if (where + 1 == call->argc) {
         return true;
     }
@@ -114,7 +117,7 @@ lmpop_options_read(struct call *call, bool *is_first, int64_t *count)
         call_syntax_error(call);
         return false;
     }
-    if (!call_integer_in(call, where + 2, 1, INT64_MAX, count,
+    if (!call_integer_in(call, where + 2, 1, INT64_MAX, &mpop->count,
                          "ERR count should be greater than 0")) {
         return false;
     }
@@ -125,35 +128,39 @@ lmpop_options_read(struct call *call, bool *is_first, int64_t *count)
     return true;
 }
 
-static void
-lmpop_run(struct call *call)
+bool
+list_mpop(struct call *call, const struct list_mpop *mpop)
 {
-    bool is_first;
-    int64_t count;
-    if (!lmpop_options_read(call, &is_first, &count)) {
-        return;
-    }
     uint32_t i = 0;
     while (i < call->view_count && !view_exists(call->views[i])) {
         i++;
     }
     if (i == call->view_count) {
-        reply_null_array(call->reply);
-        return;
+        return false;
     }
     struct view *view = call->views[i];
     if (!view_check_type(call, view, VALUE_LIST)) {
-        return;
+        return true;
     }
     struct list_value list = list_of_view(view);
-    uint64_t popped_count = MIN((uint64_t)count, list_value_count(&list));
+    uint64_t popped_count = MIN((uint64_t)mpop->count, list_value_count(&list));
     reply_array(call->reply, 2);
     reply_bulk(call->reply, view->key);
-    list_pop_reply(call, view, is_first, popped_count);
+    list_pop_reply(call, view, mpop->is_first, popped_count);
     char digits[LISTPACK_DIGITS_SIZE];
-    struct slice effect[] = {is_first ? SLICE("LPOP") : SLICE("RPOP"), view->key,
+    struct slice effect[] = {mpop->is_first ? SLICE("LPOP") : SLICE("RPOP"), view->key,
                              slice_of(digits, number_format_u64(digits, popped_count))};
     call_effect(call, view, effect, 3);
+    return true;
+}
+
+static void
+lmpop_run(struct call *call)
+{
+    struct list_mpop mpop;
+    if (list_mpop_read(call, 1, &mpop) && !list_mpop(call, &mpop)) {
+        reply_null_array(call->reply);
+    }
 }
 
 /* ---- documentation ---- */

@@ -16,6 +16,7 @@ element_find(const struct list_value *list, struct slice text, uint64_t *index)
     struct listpack_item item;
     for (*index = 0; list_value_next(&walk, &item); ++*index) {
         if (list_value_is(&needle, &item)) {
+            list_value_walk_end(&walk);
             return true;
         }
     }
@@ -49,6 +50,7 @@ linsert_run(struct call *call)
     list_value_insert(&list, &limits, index + is_after, call->argv[4]);
     list_to_view(call, view, &list);
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_LIST, "linsert");
     reply_i64(call->reply, (int64_t)list_value_count(&list));
 }
 
@@ -73,6 +75,7 @@ lrem_run(struct call *call)
         list_value_shrink(&list, &limits);
         list_to_view(call, view, &list);
         call_effect_same(call, view);
+        call_event_removal(call, view, NOTIFY_LIST, "lrem");
     }
     reply_i64(call->reply, (int64_t)removed_count);
 }
@@ -155,6 +158,7 @@ lpos_reply(struct call *call, const struct list_value *list, const struct lpos *
             break;
         }
     }
+    list_value_walk_end(&walk);
     return replied_count;
 }
 

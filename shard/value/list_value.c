@@ -33,10 +33,13 @@ list_value_walk(const struct list_value *list, uint64_t index, bool is_backward)
         return walk;
     }
     ASSERT(list->encoding == ENCODING_QUICKLIST);
-    struct quicklist_place place = quicklist_seek(list->object, index);
-    walk.node = place.node;
-    walk.listpack = place.node->listpack;
-    walk.position = place.position;
+    uint32_t in_node;
+    walk.node = quicklist_find(list->object, index, &in_node);
+    walk.listpack = quicklist_node_listpack(walk.node, &walk.scratch);
+    uint32_t count = walk.node->count;
+    /* From the nearer end of the node. */
+    walk.position =
+        listpack_seek(walk.listpack, in_node <= count / 2 ? in_node : (int64_t)in_node - count);
     return walk;
 }
 
@@ -49,9 +52,10 @@ list_value_next(struct list_value_walk *walk, struct listpack_item *item)
         }
         walk->node = walk->is_backward ? walk->node->previous : walk->node->next;
         if (walk->node == NULL) {
+            list_value_walk_end(walk);
             return false;
         }
-        walk->listpack = walk->node->listpack;
+        walk->listpack = quicklist_node_listpack(walk->node, &walk->scratch);
         walk->position =
             walk->is_backward ? listpack_last(walk->listpack) : listpack_first(walk->listpack);
     }

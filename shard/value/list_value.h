@@ -31,13 +31,22 @@ struct list_value_walk {
     const struct quicklist_node *node; /* NULL: there is one listpack only */
     uint32_t position;
     bool is_backward;
+    struct quicklist_scratch scratch; /* what the list has compressed is unpacked here */
 };
 
 /** Where the list has no such index there is nothing to walk over. */
 struct list_value_walk list_value_walk(const struct list_value *list, uint64_t index,
                                        bool is_backward);
-/** False: that was all. */
+/** False: that was all, and the walk is over as after list_value_walk_end(). */
 bool list_value_next(struct list_value_walk *walk, struct listpack_item *item);
+/** Of each walk that may have ended before that. The last item's text is gone then. */
+static inline void
+list_value_walk_end(struct list_value_walk *walk)
+{
+    if (UNLIKELY(walk->scratch.listpack != NULL)) {
+        quicklist_scratch_release(&walk->scratch);
+    }
+}
 
 /** A text that many elements are compared with. */
 struct list_value_needle {

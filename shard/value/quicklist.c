@@ -1,5 +1,7 @@
 #include "shard/value/quicklist.h"
 
+#include "shard/value/quicklist_internal.h"
+
 /*
  * quicklist.c: a doubly linked chain of listpacks.
  *
@@ -18,8 +20,12 @@
  * small nodes behind: a node joins a neighbour once both together fill half a node at most, so that
  * the next insertions do not split it again at once.
  *
+ * Which nodes are compressed is quicklist_compress.c's affair: a node is opened here before its
+ * listpack is touched, and a change that has opened, linked or deleted nodes ends by handing over
+ * the place where it was.
+ *
  * Invariants: no node is empty; each node's count is its listpack's, the list's is their sum;
- * object.size counts each node and each listpack.
+ * object.size counts each node and what it holds.
  *
  * Rejected: an array of nodes (its growth copies all of it: with one element for each node that is
  * a long pause), a tree over the nodes (the counts of 25,000 nodes are what a list of ten million
@@ -60,6 +66,7 @@ node_new(struct quicklist *quicklist, struct listpack *listpack)
     *node = (struct quicklist_node){.listpack = listpack, .count = listpack_count(listpack)};
     quicklist->object.size += object_size(listpack);
     quicklist->count += node->count;
+    quicklist->node_count++;
     return node;
 }
 
@@ -81,13 +88,13 @@ node_delete(struct quicklist *quicklist, struct quicklist_node *node)
     *(node->previous != NULL ? &node->previous->next : &quicklist->first) = node->next;
     *(node->next != NULL ? &node->next->previous : &quicklist->last) = node->previous;
     quicklist->count -= node->count;
-    quicklist->object.size -= object_size(node->listpack);
-    listpack_delete(node->listpack);
+    quicklist->node_count--;
+    quicklist_node_drop(quicklist, node);
     object_free(&quicklist->object, node, sizeof(*node));
 }
 
 /** The node's listpack, `old_size` bytes large before, was changed and is `listpack` now, with
- * `count` elements. */
+ * `count` elements. The node is open. */
 static inline void
 node_set(struct quicklist *quicklist, struct quicklist_node *node, size_t old_size,
          struct listpack *listpack, uint32_t count)
@@ -96,6 +103,7 @@ node_set(struct quicklist *quicklist, struct quicklist_node *node, size_t old_si
     quicklist->count += (uint64_t)count - node->count;
     node->listpack = listpack;
     node->count = count;
+    node->form = QUICKLIST_NODE_PLAIN;
 }
 
 /** May so many bytes and elements be one node? */
@@ -109,7 +117,7 @@ static inline bool
 node_has_room(const struct quicklist_limits *limits, const struct quicklist_node *node,
               struct slice text)
 {
-    uint64_t size = listpack_size(node->listpack);
+    uint64_t size = quicklist_node_size(node);
     uint64_t count = UINT64_C(1) + node->count;
     return node_is_allowed(limits, size + text.size + ITEM_OVERHEAD_SIZE_MAX, count) ||
            node_is_allowed(limits, size + listpack_item_size(text), count);
@@ -142,7 +150,8 @@ node_insert(struct quicklist *quicklist, const struct quicklist_limits *limits,
     node_link(quicklist, node, previous, next);
 }
 
-/** The elements of a node from a position on become a node behind it. Both have some then. */
+/** The elements of a node, open, from a position on become a node behind it. Both have some then.
+ */
 static void
 node_split(struct quicklist *quicklist, struct quicklist_node *node, uint32_t position)
 {
@@ -163,12 +172,13 @@ node_join(struct quicklist *quicklist, const struct quicklist_limits *limits,
     if (node == NULL || next == NULL) {
         return false;
     }
-    uint64_t size = UINT64_C(2) * listpack_size(node->listpack);
-    size += UINT64_C(2) * listpack_size(next->listpack);
+    uint64_t size = UINT64_C(2) * (quicklist_node_size(node) + quicklist_node_size(next));
     uint64_t count = (uint64_t)node->count + next->count;
     if (!node_is_allowed(limits, size, 2 * count)) {
         return false;
     }
+    quicklist_node_open(quicklist, node);
+    quicklist_node_open(quicklist, next);
     size_t old_size = object_size(node->listpack);
     struct listpack *listpack = node->listpack;
     listpack =
@@ -178,7 +188,7 @@ node_join(struct quicklist *quicklist, const struct quicklist_limits *limits,
     return true;
 }
 
-/** A node in the middle of what was changed has become small, or smaller. */
+/** A node in the middle of what was changed has become small, or smaller. The change is over. */
 static void
 node_settle(struct quicklist *quicklist, const struct quicklist_limits *limits,
             struct quicklist_node *node)
@@ -188,6 +198,7 @@ node_settle(struct quicklist *quicklist, const struct quicklist_limits *limits,
         node = previous;
     }
     node_join(quicklist, limits, node, node->next);
+    quicklist_compress_near(quicklist, limits, node);
 }
 
 /* ---- life ---- */
@@ -209,39 +220,64 @@ quicklist_unwrap(struct quicklist *quicklist)
 {
     struct quicklist_node *node = quicklist->first;
     ASSERT(node == quicklist->last);
+    ASSERT(quicklist->compressed_count == 0);
     struct listpack *listpack = node == NULL ? listpack_new(0) : node->listpack;
     heap_free(node);
     heap_free(quicklist);
     return listpack;
 }
 
+void
+quicklist_append(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                 struct listpack *listpack)
+{
+    ASSERT(!listpack_is_empty(listpack));
+    node_link(quicklist, node_new(quicklist, listpack), quicklist->last, NULL);
+    quicklist_compress_near(quicklist, limits, NULL);
+}
+
 /* ---- looking ---- */
 
-struct quicklist_place
-quicklist_seek(const struct quicklist *quicklist, uint64_t index)
+struct quicklist_node *
+quicklist_find(const struct quicklist *quicklist, uint64_t index, uint32_t *index_in_node)
 {
     ASSERT(index < quicklist->count);
     struct quicklist_node *node;
-    int64_t in_node;
     if (index <= quicklist->count / 2) {
         node = quicklist->first;
         for (; index >= node->count; node = node->next) {
             index -= node->count;
         }
-        in_node = (int64_t)index;
     } else {
         uint64_t distance = quicklist->count - index;
         node = quicklist->last;
         for (; distance > node->count; node = node->previous) {
             distance -= node->count;
         }
-        in_node = -(int64_t)distance;
+        index = node->count - distance;
     }
-    return (struct quicklist_place){.node = node,
-                                    .position = listpack_seek(node->listpack, in_node)};
+    *index_in_node = (uint32_t)index;
+    return node;
 }
 
 /* ---- changing ---- */
+
+/** Where in a node, which is open, an element is. From the nearer end. */
+static uint32_t
+node_position(const struct quicklist_node *node, uint32_t index)
+{
+    int64_t count = node->count;
+    return listpack_seek(node->listpack, index <= count / 2 ? index : (int64_t)index - count);
+}
+
+struct quicklist_place
+quicklist_seek(struct quicklist *quicklist, uint64_t index)
+{
+    uint32_t index_in_node;
+    struct quicklist_node *node = quicklist_find(quicklist, index, &index_in_node);
+    quicklist_node_open(quicklist, node);
+    return (struct quicklist_place){.node = node, .position = node_position(node, index_in_node)};
+}
 
 void
 quicklist_push_first(struct quicklist *quicklist, const struct quicklist_limits *limits,
@@ -252,6 +288,7 @@ quicklist_push_first(struct quicklist *quicklist, const struct quicklist_limits 
         node_push_first(quicklist, node, text);
     } else {
         node_insert(quicklist, limits, NULL, node, text);
+        quicklist_compress_near(quicklist, limits, NULL);
     }
 }
 
@@ -264,6 +301,7 @@ quicklist_push_last(struct quicklist *quicklist, const struct quicklist_limits *
         node_push_last(quicklist, node, text);
     } else {
         node_insert(quicklist, limits, node, NULL, text);
+        quicklist_compress_near(quicklist, limits, NULL);
     }
 }
 
@@ -278,6 +316,7 @@ quicklist_insert(struct quicklist *quicklist, const struct quicklist_limits *lim
         uint32_t position = place.position;
         struct listpack *listpack = listpack_insert(node->listpack, &position, text);
         node_set(quicklist, node, old_size, listpack, node->count + 1);
+        quicklist_compress_near(quicklist, limits, node);
         return;
     }
     if (place.position != listpack_first(node->listpack)) {
@@ -286,6 +325,7 @@ quicklist_insert(struct quicklist *quicklist, const struct quicklist_limits *lim
         node = node->next;
     }
     if (previous != NULL && node_has_room(limits, previous, text)) {
+        quicklist_node_open(quicklist, previous);
         node_push_last(quicklist, previous, text);
     } else if (node_has_room(limits, node, text)) {
         node_push_first(quicklist, node, text);
@@ -309,6 +349,7 @@ quicklist_replace(struct quicklist *quicklist, const struct quicklist_limits *li
     if (node->count == 1 || node_is_allowed(limits, size, node->count)) {
         listpack = listpack_replace(listpack, place.position, text);
         node_set(quicklist, node, old_size, listpack, node->count);
+        quicklist_compress_near(quicklist, limits, node);
         return;
     }
     uint32_t position = place.position;
@@ -320,6 +361,7 @@ quicklist_replace(struct quicklist *quicklist, const struct quicklist_limits *li
     }
     if (position == LISTPACK_NONE) {
         node = node->next;
+        quicklist_node_open(quicklist, node);
         position = listpack_first(node->listpack);
     }
     struct quicklist_place gap = {.node = node, .position = position};
@@ -334,32 +376,34 @@ quicklist_remove(struct quicklist *quicklist, const struct quicklist_limits *lim
         return;
     }
     ASSERT(index < quicklist->count && count <= quicklist->count - index);
-    struct quicklist_place place = quicklist_seek(quicklist, index);
-    struct quicklist_node *node = place.node;
-    uint32_t position = place.position;
     bool is_middle = index > 0 && index + count < quicklist->count;
+    uint32_t node_count_before = quicklist->node_count;
+    uint32_t index_in_node;
+    struct quicklist_node *node = quicklist_find(quicklist, index, &index_in_node);
+    struct quicklist_node *near = node;
     while (count > 0) {
         struct quicklist_node *next = node->next;
-        uint32_t count_before = node->count;
-        if (count >= count_before && position == listpack_first(node->listpack)) {
+        uint32_t part = (uint32_t)MIN(count, (uint64_t)(node->count - index_in_node));
+        near = node;
+        if (part == node->count) {
+            near = next;
             node_delete(quicklist, node);
-            node = NULL;
-            count -= count_before;
         } else {
+            quicklist_node_open(quicklist, node);
             size_t old_size = object_size(node->listpack);
-            uint32_t part = (uint32_t)MIN(count, (uint64_t)count_before);
+            uint32_t position = node_position(node, index_in_node);
             struct listpack *listpack = listpack_remove(node->listpack, &position, part);
-            node_set(quicklist, node, old_size, listpack, listpack_count(listpack));
-            count -= count_before - node->count;
+            node_set(quicklist, node, old_size, listpack, node->count - part);
         }
-        if (count > 0) {
-            node = next;
-            position = listpack_first(node->listpack);
-        } else if (is_middle) {
-            /* Ends are left alone: there is no end to what is popped there. */
-            node = node != NULL ? node : next;
-            node_settle(quicklist, limits, node);
-        }
+        count -= part;
+        node = next;
+        index_in_node = 0;
+    }
+    if (is_middle) {
+        /* Ends are left alone: there is no end to what is popped there. */
+        node_settle(quicklist, limits, near);
+    } else if (quicklist->node_count != node_count_before) {
+        quicklist_compress_near(quicklist, limits, near);
     }
 }
 
@@ -370,36 +414,46 @@ node_at(struct quicklist *quicklist, uint64_t index)
     if (index == quicklist->count) {
         return NULL;
     }
-    struct quicklist_place place = quicklist_seek(quicklist, index);
-    if (place.position == listpack_first(place.node->listpack)) {
-        return place.node;
+    uint32_t index_in_node;
+    struct quicklist_node *node = quicklist_find(quicklist, index, &index_in_node);
+    if (index_in_node == 0) {
+        return node;
     }
-    node_split(quicklist, place.node, place.position);
-    return place.node->next;
+    quicklist_node_open(quicklist, node);
+    node_split(quicklist, node, node_position(node, index_in_node));
+    return node->next;
 }
 
 struct quicklist *
-quicklist_take(struct quicklist *quicklist, uint64_t index, uint64_t count)
+quicklist_take(struct quicklist *quicklist, const struct quicklist_limits *limits, uint64_t index,
+               uint64_t count)
 {
     ASSERT(count > 0 && count <= quicklist->count && index <= quicklist->count - count);
     struct quicklist *taken = object_new(sizeof(*taken));
     struct quicklist_node *end = node_at(quicklist, index + count);
     struct quicklist_node *first = node_at(quicklist, index);
+    struct quicklist_node *before = first->previous;
     struct quicklist_node *last = end != NULL ? end->previous : quicklist->last;
     uint64_t size = 0;
     for (struct quicklist_node *node = first; node != end; node = node->next) {
-        size += memory_class_size(sizeof(*node)) + object_size(node->listpack);
+        size += memory_class_size(sizeof(*node)) + quicklist_node_block_size(node);
+        taken->node_count++;
+        taken->compressed_count += quicklist_node_compressed(node) != NULL;
     }
-    *(first->previous != NULL ? &first->previous->next : &quicklist->first) = end;
-    *(end != NULL ? &end->previous : &quicklist->last) = first->previous;
+    *(before != NULL ? &before->next : &quicklist->first) = end;
+    *(end != NULL ? &end->previous : &quicklist->last) = before;
     first->previous = NULL;
     last->next = NULL;
     quicklist->count -= count;
     quicklist->object.size -= size;
+    quicklist->node_count -= taken->node_count;
+    quicklist->compressed_count -= taken->compressed_count;
     taken->first = first;
     taken->last = last;
     taken->count = count;
     taken->object.size += size;
+    quicklist_compress_near(quicklist, limits, before != NULL ? before : end);
+    quicklist_compress_near(taken, limits, NULL);
     return taken;
 }
 
@@ -428,30 +482,64 @@ quicklist_listpack_remove_equal(struct listpack *listpack, struct slice text, ui
     return listpack;
 }
 
+/** Does a node hold an element that equals a text? A compressed one stays compressed. */
+static bool
+node_contains(const struct quicklist_node *node, struct slice text,
+              struct quicklist_scratch *scratch)
+{
+    const struct listpack *listpack = quicklist_node_listpack(node, scratch);
+    return listpack_find(listpack, listpack_first(listpack), text, 0) != LISTPACK_NONE;
+}
+
+/** The same in a node that is open. It may be gone then. */
+static uint64_t
+node_remove_equal(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                  struct quicklist_node *node, struct slice text, uint64_t count_max,
+                  bool is_backward)
+{
+    struct quicklist_node *previous = node->previous;
+    struct quicklist_node *next = node->next;
+    size_t old_size = object_size(node->listpack);
+    uint64_t removed_count;
+    struct listpack *listpack = quicklist_listpack_remove_equal(node->listpack, text, count_max,
+                                                                is_backward, &removed_count);
+    if (removed_count == 0) {
+        return 0;
+    }
+    node_set(quicklist, node, old_size, listpack, node->count - (uint32_t)removed_count);
+    /* Joins are with the side only that has been searched already. */
+    struct quicklist_node *near = node;
+    if (node->count == 0) {
+        node_delete(quicklist, node);
+        near = previous != NULL ? previous : next;
+    } else if (is_backward) {
+        node_join(quicklist, limits, node, next);
+    } else if (node_join(quicklist, limits, previous, node)) {
+        near = previous;
+    }
+    quicklist_compress_near(quicklist, limits, near);
+    return removed_count;
+}
+
 uint64_t
 quicklist_remove_equal(struct quicklist *quicklist, const struct quicklist_limits *limits,
                        struct slice text, uint64_t count_max, bool is_backward)
 {
     uint64_t left_count = count_max;
+    struct quicklist_scratch scratch = {0};
     struct quicklist_node *node = is_backward ? quicklist->last : quicklist->first;
     struct quicklist_node *next;
     for (; node != NULL && left_count > 0; node = next) {
         next = is_backward ? node->previous : node->next;
-        size_t old_size = object_size(node->listpack);
-        uint64_t removed_count;
-        struct listpack *listpack = quicklist_listpack_remove_equal(
-            node->listpack, text, left_count, is_backward, &removed_count);
-        node_set(quicklist, node, old_size, listpack, node->count - (uint32_t)removed_count);
-        left_count -= removed_count;
-        if (node->count == 0) {
-            node_delete(quicklist, node);
-        } else if (removed_count > 0 && is_backward) {
-            /* With the side only that has been searched already. */
-            node_join(quicklist, limits, node, node->next);
-        } else if (removed_count > 0) {
-            node_join(quicklist, limits, node->previous, node);
+        if (node->form == QUICKLIST_NODE_COMPRESSED) {
+            if (!node_contains(node, text, &scratch)) {
+                continue;
+            }
+            quicklist_node_open(quicklist, node);
         }
+        left_count -= node_remove_equal(quicklist, limits, node, text, left_count, is_backward);
     }
+    quicklist_scratch_release(&scratch);
     return count_max - left_count;
 }
 
@@ -469,9 +557,13 @@ object_copy_quicklist(const void *object)
     const struct quicklist *from = object;
     struct quicklist *copy = object_new(sizeof(*copy));
     for (const struct quicklist_node *node = from->first; node != NULL; node = node->next) {
-        struct quicklist_node *fresh = node_new(copy, listpack_copy(node->listpack));
+        struct quicklist_node *fresh = object_alloc(&copy->object, sizeof(*fresh));
+        *fresh = (struct quicklist_node){.count = node->count};
+        quicklist_node_copy(copy, fresh, node);
         node_link(copy, fresh, copy->last, NULL);
     }
+    copy->count = from->count;
+    copy->node_count = from->node_count;
     return copy;
 }
 
@@ -497,22 +589,38 @@ const struct object_ops quicklist_ops = {
 
 /* ---- for tests ---- */
 
+/** Is a node sound by itself? */
+static bool
+node_check(const struct quicklist_node *node, struct quicklist_scratch *scratch)
+{
+    const struct listpack *listpack = quicklist_node_listpack(node, scratch);
+    uint32_t found;
+    return node->count > 0 && listpack_validate(listpack_bytes(listpack), &found) &&
+           found == node->count && listpack_size(listpack) == quicklist_node_size(node);
+}
+
 bool
 quicklist_check(const struct quicklist *quicklist)
 {
-    uint64_t count = 0;
-    uint64_t size = memory_class_size(sizeof(*quicklist));
+    struct quicklist sum = {.object.size = memory_class_size(sizeof(*quicklist))};
+    struct quicklist_scratch scratch = {0};
+    bool is_sound = true;
     const struct quicklist_node *previous = NULL;
     for (const struct quicklist_node *node = quicklist->first; node != NULL; node = node->next) {
-        uint32_t found;
-        if (node->previous != previous || node->count == 0 ||
-            !listpack_validate(listpack_bytes(node->listpack), &found) || found != node->count) {
-            return false;
-        }
-        count += node->count;
-        size += memory_class_size(sizeof(*node)) + object_size(node->listpack);
+        is_sound &= node->previous == previous && node_check(node, &scratch);
+        sum.count += node->count;
+        sum.node_count++;
+        sum.compressed_count += quicklist_node_compressed(node) != NULL;
+        sum.object.size += memory_class_size(sizeof(*node)) + quicklist_node_block_size(node);
         previous = node;
     }
-    return quicklist->last == previous && quicklist->count == count &&
-           quicklist->object.size == size;
+    quicklist_scratch_release(&scratch);
+    if (previous != NULL) {
+        is_sound &= quicklist_node_compressed(quicklist->first) == NULL;
+        is_sound &= quicklist_node_compressed(previous) == NULL;
+    }
+    return is_sound && quicklist->last == previous && quicklist->count == sum.count &&
+           quicklist->node_count == sum.node_count &&
+           quicklist->compressed_count == sum.compressed_count &&
+           quicklist->object.size == sum.object.size;
 }

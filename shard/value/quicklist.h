@@ -1,31 +1,66 @@
 /*
- * quicklist.h: a long list as a chain of listpacks.
+ * quicklist.h: a long list as a chain of listpacks, the inner ones compressed where that is wanted.
  * Any thread that holds the object (see object.h). Elements are named by places, which a change of
  * the list makes stale unless it hands out a new one. Texts given in must not lie in the list.
+ *
+ * A node's listpack is looked at through quicklist_node_listpack(), never by the field: it may be
+ * compressed, and several cores may be reading the list at the same time, so that a reader brings
+ * the memory that it is unpacked into. All of a list, node by node:
+ *
+ *     struct quicklist_scratch scratch = {0};
+ *     for (const struct quicklist_node *node = list->first; node != NULL; node = node->next) {
+ *         const struct listpack *listpack = quicklist_node_listpack(node, &scratch);
+ *         write(listpack_bytes(listpack));
+ *     }
+ *     quicklist_scratch_release(&scratch);
  */
 #pragma once
 
 #include "shard/value/listpack.h"
 
+/** How a node keeps its elements. */
+enum quicklist_node_form {
+    QUICKLIST_NODE_PLAIN,
+    /** Plain, and compressing it as it is now would not be worth it: that was tried. */
+    QUICKLIST_NODE_INCOMPRESSIBLE,
+    QUICKLIST_NODE_COMPRESSED,
+};
+
+/** A listpack's bytes as LZF packs them. */
+struct quicklist_compressed {
+    uint32_t size;            /* of the listpack */
+    uint32_t compressed_size; /* of the bytes here */
+    unsigned char bytes[];
+};
+
 struct quicklist_node {
     struct quicklist_node *previous;
     struct quicklist_node *next;
-    struct listpack *listpack;
+    union {
+        struct listpack *listpack;
+        struct quicklist_compressed *compressed;
+    };
     /** Elements, so that looking for an index does not touch the listpacks it passes. */
     uint32_t count;
+    enum quicklist_node_form form;
 };
 
 struct quicklist {
     struct object object;
-    struct quicklist_node *first;
+    struct quicklist_node *first; /* this one and the last one are never compressed */
     struct quicklist_node *last;
     uint64_t count;
+    uint32_t node_count;
+    uint32_t compressed_count; /* nodes */
 };
 
-/** How large a node may become. */
+/** How large a node may become, and which are compressed. */
 struct quicklist_limits {
     uint64_t size_max;  /* bytes of its listpack */
     uint64_t count_max; /* elements */
+    /** Nodes at both ends that stay plain; 0: none is compressed. Of what was compressed under
+     * another depth a change mends what it comes across. */
+    uint32_t compress_depth;
 };
 
 /** An element. `node` NULL: none. */
@@ -36,7 +71,7 @@ struct quicklist_place {
 
 extern const struct object_ops quicklist_ops;
 
-/** From list-max-listpack-size: elements, or -1 to -5 for 4 to 64 KB. */
+/** From list-max-listpack-size: elements, or -1 to -5 for 4 to 64 KB. Nothing is compressed. */
 struct quicklist_limits quicklist_limits_of(int64_t max_listpack_size);
 
 /* ---- life ---- */
@@ -45,13 +80,41 @@ struct quicklist_limits quicklist_limits_of(int64_t max_listpack_size);
 struct quicklist *quicklist_new(struct listpack *listpack);
 /** Takes the list, which has one node or none, and returns what it holds as a listpack. */
 struct listpack *quicklist_unwrap(struct quicklist *quicklist);
+/** Takes a listpack, not empty, as the last node: how a list is put together again that was stored
+ * node by node. */
+void quicklist_append(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                      struct listpack *listpack);
 
 /* ---- looking ---- */
 
-/** By index below `count`, from the nearer end. */
-struct quicklist_place quicklist_seek(const struct quicklist *quicklist, uint64_t index);
+/** The node of an index below `count`, and the index in it; from the nearer end. */
+struct quicklist_node *quicklist_find(const struct quicklist *quicklist, uint64_t index,
+                                      uint32_t *index_in_node);
+
+/** Where a reader has compressed nodes unpacked. All zero: none yet. */
+struct quicklist_scratch {
+    struct listpack *listpack;
+    size_t size;
+};
+
+/** What a node holds, good until the scratch is used again or released. Changes nothing. */
+const struct listpack *quicklist_node_listpack(const struct quicklist_node *node,
+                                               struct quicklist_scratch *scratch);
+/** Bytes of a node's listpack, compressed or not. */
+size_t quicklist_node_size(const struct quicklist_node *node);
+/** NULL: the node is plain. */
+static inline const struct quicklist_compressed *
+quicklist_node_compressed(const struct quicklist_node *node)
+{
+    return node->form == QUICKLIST_NODE_COMPRESSED ? node->compressed : NULL;
+}
+/** As often as you like. */
+void quicklist_scratch_release(struct quicklist_scratch *scratch);
 
 /* ---- changing ---- */
+
+/** An element that is about to be changed: by index below `count`, its node unpacked for good. */
+struct quicklist_place quicklist_seek(struct quicklist *quicklist, uint64_t index);
 
 void quicklist_push_first(struct quicklist *quicklist, const struct quicklist_limits *limits,
                           struct slice text);
@@ -66,7 +129,8 @@ void quicklist_replace(struct quicklist *quicklist, const struct quicklist_limit
 void quicklist_remove(struct quicklist *quicklist, const struct quicklist_limits *limits,
                       uint64_t index, uint64_t count);
 /** The same, but they become a list of their own, with no more work than to walk over its nodes. */
-struct quicklist *quicklist_take(struct quicklist *quicklist, uint64_t index, uint64_t count);
+struct quicklist *quicklist_take(struct quicklist *quicklist, const struct quicklist_limits *limits,
+                                 uint64_t index, uint64_t count);
 /** Elements equal to a text, up to `count_max`, from the first or from the last one on. Returns how
  * many. */
 uint64_t quicklist_remove_equal(struct quicklist *quicklist, const struct quicklist_limits *limits,

@@ -1,7 +1,8 @@
 """family_lists.py: random commands on lists.
 
 Elements come from a small pool, so that LREM, LPOS and LINSERT find some; bulk pushes carry lists
-over the size of a node (8 KiB, or what list-max-listpack-size says at the moment). Small lists are
+over the size of a node (8 KiB, or what list-max-listpack-size says at the moment), and
+list-compress-depth changes meanwhile, so that nodes are packed and unpacked. Small lists are
 listpacks here, as since redis-server 7.2: compare.is_newer_encoding allows for that. Reads of a
 whole list after changes in its middle, and the comparison of all data at the end of a round, find
 elements that are lost or doubled.
@@ -13,6 +14,7 @@ KEYS = [b"a", b"b", b"k1", b"{t}1", b"{t}2", b"x{y", b"L" * 300]
 SIZES = (1, 2, 3, 5, 10, 50, 127, 128, 129, 300, 407, 408, 409, 410, 820, 2000)
 LISTPACK_SIZES = (b"-2", b"-2", b"-1", b"-3", b"-5", b"-9", b"0", b"1", b"2", b"3", b"10", b"128",
                   b"5000", b"2147483647")
+COMPRESS_DEPTHS = (b"0", b"1", b"1", b"2", b"3")
 ENDS = (b"LEFT", b"RIGHT")
 
 
@@ -203,7 +205,12 @@ def do_del_other(v):
 
 
 def do_config(v):
-    return [[b"CONFIG", b"SET", b"list-max-listpack-size", v.choice(LISTPACK_SIZES)]]
+    args = [b"CONFIG", b"SET"]
+    if v.chance(0.8):
+        args += [b"list-max-listpack-size", v.choice(LISTPACK_SIZES)]
+    if v.chance(0.6) or len(args) == 2:
+        args += [b"list-compress-depth", v.choice(COMPRESS_DEPTHS)]
+    return [args]
 
 
 FAMILY = [(12, do_push), (5, do_push_bulk), (10, do_pop), (3, do_llen), (5, do_lrange),

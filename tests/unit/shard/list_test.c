@@ -293,6 +293,48 @@ Test(lists, encodings)
     harness_delete(harness);
 }
 
+/** What commands answer does not depend on what is compressed. */
+Test(lists, compressed_lists_answer_the_same)
+{
+    static const char *const lines[] = {
+        "LINDEX k 1000",
+        "LRANGE k 100 110",
+        "LRANGE k -900 -800",
+        "LPOS k element-0000001500",
+        "LPOS k element-0000000500 RANK -1",
+        "LPOS k element-0000000500 COUNT 0 MAXLEN 700",
+        "LSET k 1000 changed",
+        "LINSERT k BEFORE changed before",
+        "LINSERT k AFTER element-0000001700 after",
+        "LREM k 1 element-0000000900",
+        "LREM k -1 element-0000001100",
+        "LREM k 0 element-9",
+        "LPOP k 450",
+        "RPOP k 450",
+        "LMOVE k k LEFT RIGHT",
+        "LTRIM k 100 -100",
+        "COPY k m",
+        "LRANGE m 0 -1",
+        "LLEN k",
+        "LMPOP 1 k LEFT COUNT 500",
+        "LRANGE k 0 -1",
+    };
+    struct harness *plain = harness_new();
+    struct harness *compressed = harness_new();
+    plain->is_checked = compressed->is_checked = false;
+    compressed->config->list_compress_depth = 1;
+    fill(plain, "k", 2000);
+    fill(compressed, "k", 2000);
+    plain->is_checked = compressed->is_checked = true;
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
+        char *reply = strdup(harness_line(plain, lines[i]));
+        cr_expect_str_eq(harness_line(compressed, lines[i]), reply, "%s", lines[i]);
+        free(reply);
+    }
+    harness_delete(plain);
+    harness_delete(compressed);
+}
+
 Test(lists, moves_between_shards)
 {
     struct shards *shards = shards_new(4, 1);

@@ -279,8 +279,9 @@ resize(struct model *model)
     switch (below(model, 3)) {
     case 0:
         model->listpack = listpack_trim(model->listpack);
-        cr_assert_eq(object_size(model->listpack),
-                     memory_class_size(sizeof(struct listpack) + listpack_size(model->listpack)));
+        cr_assert_eq(
+            object_size(model->listpack),
+            object_block_class_size(sizeof(struct listpack) + listpack_size(model->listpack)));
         break;
     case 1:
         model->listpack = listpack_reserve(model->listpack, below(model, 5000));
