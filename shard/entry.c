@@ -3,12 +3,17 @@
 /*
  * entry.c: a key and its value in one block.
  *
- *     [deadline_ms, place, spare] header [key size] key value
- *      16, only with a deadline   8       4, rare    n  8: integer or pointer, or the bytes
- *                                 ^ struct entry *
+ *     [key's deadline][deadline_ms, place, spare] header [key size] key value
+ *      8, see below    16, only with a deadline   8       4, rare    n  8: integer or pointer,
+ *                                                 ^ struct entry *         or the bytes
  *
  * The pointer is to the header, so that a lookup reads header and key without asking whether there
  * is a deadline.
+ *
+ * A collection whose elements have deadlines hangs in the wheel with the first of them, by the same
+ * node. Where the key has a deadline, too, the node has the earlier one, and the key's own lies in
+ * front of it. Elements' deadlines are told by whoever has the collection
+ * (entry_element_deadline_set()): while it is lent nobody looks there.
  *
  * Invariant: the size of the block follows from the header alone, so that freeing
  * and counting need no size field. Hence the rule for changes: in place if the block's size class
@@ -21,24 +26,36 @@
  * bytes).
  */
 
+/** Flags that say what lies in front of the header. */
+#define FRONT_FLAGS (ENTRY_HAS_DEADLINE | ENTRY_HAS_ELEMENT_DEADLINE)
+
+static size_t
+front_size(unsigned flags)
+{
+    if ((flags & FRONT_FLAGS) == 0) {
+        return 0;
+    }
+    return sizeof(struct wheel_node) + ((flags & FRONT_FLAGS) == FRONT_FLAGS ? sizeof(int64_t) : 0);
+}
+
 /** What is asked of the allocator. */
 static size_t
-entry_block_size_of(bool has_deadline, size_t key_size, size_t value_size)
+entry_block_size_of(unsigned flags, size_t key_size, size_t value_size)
 {
-    return (has_deadline ? sizeof(struct wheel_node) : 0) + sizeof(struct entry) +
+    return front_size(flags) + sizeof(struct entry) +
            (key_size >= ENTRY_KEY_SIZE_LONG ? sizeof(uint32_t) : 0) + key_size + value_size;
 }
 
 static size_t
 entry_block_size(const struct entry *entry)
 {
-    return entry_block_size_of(entry_has_deadline(entry), entry_key(entry).size, entry->value_size);
+    return entry_block_size_of(entry->flags, entry_key(entry).size, entry->value_size);
 }
 
 static void *
 entry_block(struct entry *entry)
 {
-    return entry_has_deadline(entry) ? (void *)entry_node(entry) : (void *)entry;
+    return (char *)entry - front_size(entry->flags);
 }
 
 static char *
@@ -61,18 +78,16 @@ entry_pointer(const struct entry *entry)
 
 /** A block with header and key; the value and a deadline's node are not set but for `place`. */
 static struct entry *
-entry_block_new(struct memory *memory, bool has_deadline, struct slice key, size_t value_size)
+entry_block_new(struct memory *memory, unsigned front_flags, struct slice key, size_t value_size)
 {
     ASSERT(key.size <= UINT32_MAX);
     ASSERT(value_size <= ENTRY_INLINE_SIZE_MAX);
-    char *block = memory_alloc(memory, entry_block_size_of(has_deadline, key.size, value_size));
-    struct entry *entry = (struct entry *)(void *)block;
-    if (has_deadline) {
-        *(struct wheel_node *)(void *)block = (struct wheel_node){.place = WHEEL_NOWHERE};
-        entry = (struct entry *)(void *)(block + sizeof(struct wheel_node));
+    char *block = memory_alloc(memory, entry_block_size_of(front_flags, key.size, value_size));
+    struct entry *entry = (struct entry *)(void *)(block + front_size(front_flags));
+    *entry = (struct entry){.flags = (uint8_t)front_flags, .value_size = (uint16_t)value_size};
+    if (entry_has_node(entry)) {
+        *entry_node(entry) = (struct wheel_node){.place = WHEEL_NOWHERE};
     }
-    *entry = (struct entry){.flags = has_deadline ? ENTRY_HAS_DEADLINE : 0,
-                            .value_size = (uint16_t)value_size};
     char *data = entry->data;
     if (key.size >= ENTRY_KEY_SIZE_LONG) {
         uint32_t size = (uint32_t)key.size;
@@ -159,8 +174,17 @@ entry_value_store(struct entry *entry, const struct value *value)
     entry->value_size = (uint16_t)value_inline_size(value);
 }
 
+/** The deadline in front of the node. */
+static int64_t *
+entry_key_deadline(struct entry *entry)
+{
+    ASSERT((entry->flags & FRONT_FLAGS) == FRONT_FLAGS);
+    return (int64_t *)(void *)((char *)entry_node(entry) - sizeof(int64_t));
+}
+
+/** The node hangs by `deadline_ms` from now on. */
 static void
-entry_deadline_store(struct wheel *wheel, struct entry *entry, int64_t deadline_ms, uint32_t spare)
+entry_hang(struct wheel *wheel, struct entry *entry, int64_t deadline_ms, uint32_t spare)
 {
     struct wheel_node *node = entry_node(entry);
     node->spare = spare;
@@ -172,19 +196,45 @@ entry_deadline_store(struct wheel *wheel, struct entry *entry, int64_t deadline_
     wheel_add(wheel, node);
 }
 
+/** Deadlines without one are ENTRY_NO_DEADLINE; the entry has room for those that there are. */
+static void
+entry_deadlines_store(struct wheel *wheel, struct entry *entry, int64_t deadline_ms,
+                      int64_t element_ms, uint32_t spare)
+{
+    if (!entry_has_node(entry)) {
+        return;
+    }
+    int64_t first_ms = deadline_ms;
+    if (entry_has_element_deadline(entry)) {
+        first_ms = element_ms;
+        if (entry_has_deadline(entry)) {
+            *entry_key_deadline(entry) = deadline_ms;
+            first_ms = MIN(deadline_ms, element_ms);
+        }
+    }
+    entry_hang(wheel, entry, first_ms, spare);
+}
+
+static unsigned
+front_flags_of(int64_t deadline_ms, int64_t element_ms)
+{
+    return (deadline_ms != ENTRY_NO_DEADLINE ? ENTRY_HAS_DEADLINE : 0U) |
+           (element_ms != ENTRY_NO_DEADLINE ? ENTRY_HAS_ELEMENT_DEADLINE : 0U);
+}
+
 /**
- * An entry that has room for such a value and, or not, for a deadline: itself where its class fits,
- * else a new one with the same header, key, value (as far as there is room) and place in the wheel.
- * The old one is left for the caller to delete.
+ * An entry that has room for such a value and such deadlines: itself where its class fits, else a
+ * new one with the same header, key, value (as far as there is room) and place in the wheel. The
+ * old one is left for the caller to delete.
  */
 static struct entry *
-entry_reshape(struct memory *memory, struct wheel *wheel, struct entry *entry, bool has_deadline,
+entry_reshape(struct memory *memory, struct wheel *wheel, struct entry *entry, unsigned front_flags,
               size_t value_size)
 {
     struct slice key = entry_key(entry);
-    bool had_deadline = entry_has_deadline(entry);
-    size_t size = entry_block_size_of(has_deadline, key.size, value_size);
-    if (had_deadline == has_deadline &&
+    bool had_node = entry_has_node(entry);
+    size_t size = entry_block_size_of(front_flags, key.size, value_size);
+    if ((entry->flags & FRONT_FLAGS) == front_flags &&
         memory_class_size(size) == memory_class_size(entry_block_size(entry))) {
 #ifdef TESSERA_SYSTEM_MALLOC
         /* Here a block is no larger than it was asked to be. */
@@ -194,18 +244,20 @@ entry_reshape(struct memory *memory, struct wheel *wheel, struct entry *entry, b
             return entry;
         }
     }
-    struct entry *fresh = entry_block_new(memory, has_deadline, key, value_size);
+    struct entry *fresh = entry_block_new(memory, front_flags, key, value_size);
     fresh->access = entry->access;
     fresh->type = entry->type;
     fresh->encoding = entry->encoding;
-    fresh->flags =
-        (uint8_t)((entry->flags & ~ENTRY_HAS_DEADLINE) | (has_deadline ? ENTRY_HAS_DEADLINE : 0));
+    fresh->flags = (uint8_t)((entry->flags & ~FRONT_FLAGS) | front_flags);
     size_t kept_size = MIN(value_size, (size_t)entry->value_size);
     memcpy(entry_value_data(fresh), entry_value_data(entry), kept_size);
-    if (had_deadline && has_deadline) {
+    if (had_node && front_flags != 0) {
         *entry_node(fresh) = *entry_node(entry);
         wheel_relocate(wheel, entry_node(entry), entry_node(fresh));
-    } else if (had_deadline) {
+        if ((entry->flags & FRONT_FLAGS) == FRONT_FLAGS && front_flags == FRONT_FLAGS) {
+            *entry_key_deadline(fresh) = *entry_key_deadline(entry);
+        }
+    } else if (had_node) {
         wheel_remove(wheel, entry_node(entry));
     }
     return fresh;
@@ -218,12 +270,10 @@ entry_new(struct memory *memory, struct wheel *wheel, struct slice key, const st
     ASSERT(deadline_ms >= ENTRY_NO_DEADLINE);
     struct value settled = *value;
     struct raw *unused = value_settle(memory, &settled);
-    bool has_deadline = deadline_ms != ENTRY_NO_DEADLINE;
-    struct entry *entry = entry_block_new(memory, has_deadline, key, value_inline_size(&settled));
+    unsigned front_flags = front_flags_of(deadline_ms, ENTRY_NO_DEADLINE);
+    struct entry *entry = entry_block_new(memory, front_flags, key, value_inline_size(&settled));
     entry_value_store(entry, &settled);
-    if (has_deadline) {
-        entry_deadline_store(wheel, entry, deadline_ms, spare);
-    }
+    entry_deadlines_store(wheel, entry, deadline_ms, ENTRY_NO_DEADLINE, spare);
     if (unused != NULL) {
         raw_delete(memory, unused);
     }
@@ -252,14 +302,12 @@ entry_assign(struct memory *memory, struct wheel *wheel, struct entry *entry,
 
     struct value settled = *value;
     struct raw *unused = value_settle(memory, &settled);
-    bool has_deadline = deadline_ms != ENTRY_NO_DEADLINE;
+    unsigned front_flags = front_flags_of(deadline_ms, ENTRY_NO_DEADLINE);
     struct entry *fresh =
-        entry_reshape(memory, wheel, entry, has_deadline, value_inline_size(&settled));
+        entry_reshape(memory, wheel, entry, front_flags, value_inline_size(&settled));
     /* The old entry still stands: the bytes may lie in it. */
     entry_value_store(fresh, &settled);
-    if (has_deadline) {
-        entry_deadline_store(wheel, fresh, deadline_ms, spare);
-    }
+    entry_deadlines_store(wheel, fresh, deadline_ms, ENTRY_NO_DEADLINE, spare);
     if (fresh != entry) {
         entry_block_delete(memory, entry);
     }
@@ -272,20 +320,39 @@ entry_assign(struct memory *memory, struct wheel *wheel, struct entry *entry,
     return fresh;
 }
 
-struct entry *
-entry_deadline_set(struct memory *memory, struct wheel *wheel, struct entry *entry,
-                   int64_t deadline_ms, uint32_t spare)
+/** Both deadlines. */
+static struct entry *
+entry_deadlines_set(struct memory *memory, struct wheel *wheel, struct entry *entry,
+                    int64_t deadline_ms, int64_t element_ms, uint32_t spare)
 {
     ASSERT(deadline_ms >= ENTRY_NO_DEADLINE);
-    bool has_deadline = deadline_ms != ENTRY_NO_DEADLINE;
-    struct entry *fresh = entry_reshape(memory, wheel, entry, has_deadline, entry->value_size);
-    if (has_deadline) {
-        entry_deadline_store(wheel, fresh, deadline_ms, spare);
-    }
+    unsigned front_flags = front_flags_of(deadline_ms, element_ms);
+    struct entry *fresh = entry_reshape(memory, wheel, entry, front_flags, entry->value_size);
+    entry_deadlines_store(wheel, fresh, deadline_ms, element_ms, spare);
     if (fresh != entry) {
         entry_block_delete(memory, entry);
     }
     return fresh;
+}
+
+struct entry *
+entry_deadline_set(struct memory *memory, struct wheel *wheel, struct entry *entry,
+                   int64_t deadline_ms, uint32_t spare)
+{
+    int64_t element_ms = ENTRY_NO_DEADLINE;
+    if (UNLIKELY(entry_has_element_deadline(entry))) {
+        struct value value;
+        entry_value(entry, &value);
+        element_ms = value_object_deadline_ms(&value);
+    }
+    return entry_deadlines_set(memory, wheel, entry, deadline_ms, element_ms, spare);
+}
+
+struct entry *
+entry_element_deadline_set(struct memory *memory, struct wheel *wheel, struct entry *entry,
+                           int64_t deadline_ms, uint32_t spare)
+{
+    return entry_deadlines_set(memory, wheel, entry, entry_deadline_ms(entry), deadline_ms, spare);
 }
 
 /** The out-of-line half of entry_string_resize(). `raw` is still the entry's. */
@@ -317,7 +384,8 @@ entry_string_resize(struct memory *memory, struct wheel *wheel, struct entry *en
     ASSERT((entry->flags & ENTRY_IS_OUT_OF_LINE) == 0);
     size_t old_size = entry->value_size;
     if (size <= ENTRY_INLINE_SIZE_MAX) {
-        struct entry *fresh = entry_reshape(memory, wheel, entry, entry_has_deadline(entry), size);
+        unsigned front_flags = entry->flags & FRONT_FLAGS;
+        struct entry *fresh = entry_reshape(memory, wheel, entry, front_flags, size);
         if (fresh != entry) {
             entry_block_delete(memory, entry);
         }
@@ -335,7 +403,7 @@ entry_string_resize(struct memory *memory, struct wheel *wheel, struct entry *en
     struct value value = value_string(raw_bytes(raw), encoding);
     value.raw = raw;
     struct wheel_node node = {.place = WHEEL_NOWHERE};
-    if (entry_has_deadline(entry)) {
+    if (entry_has_node(entry)) {
         node = *entry_node(entry);
     }
     return entry_assign(memory, wheel, entry, &value, entry_deadline_ms(entry), node.spare);
@@ -344,7 +412,7 @@ entry_string_resize(struct memory *memory, struct wheel *wheel, struct entry *en
 void
 entry_delete(struct memory *memory, struct wheel *wheel, struct entry *entry)
 {
-    if (entry_has_deadline(entry)) {
+    if (entry_has_node(entry)) {
         wheel_remove(wheel, entry_node(entry));
     }
     if (entry_pointer(entry) != NULL) {

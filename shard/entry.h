@@ -25,7 +25,7 @@
 #define ENTRY_KEY_SIZE_LONG 255
 
 enum entry_flags {
-    /** A wheel_node lies in front of the header. */
+    /** The key has a deadline: a wheel_node lies in front of the header. */
     ENTRY_HAS_DEADLINE = 1 << 0,
     /** The value is a pointer to a raw or to a collection. */
     ENTRY_IS_OUT_OF_LINE = 1 << 1,
@@ -33,6 +33,9 @@ enum entry_flags {
     ENTRY_SNAPSHOT_BIT = 1 << 2,
     /** The key is lent or waited for: look into the lock table. */
     ENTRY_IS_LENT = 1 << 3,
+    /** Elements of its collection have deadlines: the node is there, too, and hangs in the wheel by
+     * the first of all; the key's own deadline, if it has one, lies in front of the node. */
+    ENTRY_HAS_ELEMENT_DEADLINE = 1 << 4,
 };
 
 /** The header; key and value follow it, the deadline lies before it. Aligned to 8. */
@@ -66,7 +69,8 @@ struct entry *entry_new(struct memory *memory, struct wheel *wheel, struct slice
 struct entry *entry_assign(struct memory *memory, struct wheel *wheel, struct entry *entry,
                            const struct value *value, int64_t deadline_ms, uint32_t spare);
 
-/** ENTRY_NO_DEADLINE removes it. Returns the entry's new address. */
+/** The key's deadline; ENTRY_NO_DEADLINE removes it. Looks into a collection whose elements have
+ * deadlines. Returns the entry's new address. */
 struct entry *entry_deadline_set(struct memory *memory, struct wheel *wheel, struct entry *entry,
                                  int64_t deadline_ms, uint32_t spare);
 
@@ -97,6 +101,15 @@ void entry_value_take(struct entry *entry, struct value *out);
  * The old one is not looked at: whoever changed it has seen to it. In place.
  */
 void entry_object_set(struct entry *entry, const struct value *value);
+
+/**
+ * The first deadline of the collection's elements is another one than before, or
+ * ENTRY_NO_DEADLINE: there is none any more. Whoever stores a collection that has deadlines calls
+ * this after it: entry_new() and the others know of the key's only. The key's deadline, and `spare`
+ * where the entry had one, stay. Returns the entry's new address.
+ */
+struct entry *entry_element_deadline_set(struct memory *memory, struct wheel *wheel,
+                                         struct entry *entry, int64_t deadline_ms, uint32_t spare);
 
 /** Bytes that it takes in memory: its block and raw. A collection counts apart: while the key is
  * lent, another core may be changing it, so nobody looks there. */
@@ -140,7 +153,20 @@ entry_has_deadline(const struct entry *entry)
     return (entry->flags & ENTRY_HAS_DEADLINE) != 0;
 }
 
-/** Only for an entry with a deadline. */
+static inline bool
+entry_has_element_deadline(const struct entry *entry)
+{
+    return (entry->flags & ENTRY_HAS_ELEMENT_DEADLINE) != 0;
+}
+
+/** Is it in the wheel? */
+static inline bool
+entry_has_node(const struct entry *entry)
+{
+    return (entry->flags & (ENTRY_HAS_DEADLINE | ENTRY_HAS_ELEMENT_DEADLINE)) != 0;
+}
+
+/** Only for an entry that has one. */
 static inline struct wheel_node *
 entry_node(struct entry *entry)
 {
@@ -153,15 +179,33 @@ entry_of_node(struct wheel_node *node)
     return (struct entry *)(void *)((char *)node + sizeof(struct wheel_node));
 }
 
-/** ENTRY_NO_DEADLINE without one. */
+/** Of the key; ENTRY_NO_DEADLINE without one. */
 static inline int64_t
 entry_deadline_ms(const struct entry *entry)
 {
     if (!entry_has_deadline(entry)) {
         return ENTRY_NO_DEADLINE;
     }
-    const char *node = (const char *)entry - sizeof(struct wheel_node);
-    return ((const struct wheel_node *)(const void *)node)->deadline_ms;
+    const char *front = (const char *)entry - sizeof(struct wheel_node);
+    if (UNLIKELY(entry_has_element_deadline(entry))) {
+        return *(const int64_t *)(const void *)(front - sizeof(int64_t));
+    }
+    return ((const struct wheel_node *)(const void *)front)->deadline_ms;
+}
+
+/** Has the key's deadline passed? */
+static inline bool
+entry_is_over(const struct entry *entry, int64_t now_ms)
+{
+    int64_t deadline_ms = entry_deadline_ms(entry);
+    return deadline_ms != ENTRY_NO_DEADLINE && deadline_ms <= now_ms;
+}
+
+/** The wheel has handed the entry out, but nothing can be done now: back into it. */
+static inline void
+entry_rehang(struct wheel *wheel, struct entry *entry)
+{
+    wheel_add(wheel, entry_node(entry));
 }
 
 /** 24 bits that belong to eviction: a clock of seconds, or the counter and decay time of LFU. */

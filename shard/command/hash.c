@@ -28,13 +28,14 @@ hset_store(struct call *call)
         return -1;
     }
     struct hash_limits limits = hash_limits_of(call);
-    struct hash hash = hash_of_view(view);
+    struct hash hash = hash_to_write(call, view, 2, 2);
     int64_t added_count = 0;
     for (uint32_t i = 2; i < call->argc; i += 2) {
         added_count += hash_set(&hash, &limits, call->argv[i], call->argv[i + 1]);
     }
     hash_to_view(call, view, &hash);
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_HASH, "hset");
     return added_count;
 }
 
@@ -64,15 +65,17 @@ hsetnx_run(struct call *call)
     if (!view_check_type(call, view, VALUE_HASH)) {
         return;
     }
-    struct hash hash = hash_of_view(view);
+    struct hash hash = hash_of_view(call, view);
     if (hash_get(&hash, call->argv[2], &value, digits)) {
         reply_i64(call->reply, 0);
         return;
     }
     struct hash_limits limits = hash_limits_of(call);
+    hash = hash_to_write(call, view, 2, 2);
     hash_set(&hash, &limits, call->argv[2], call->argv[3]);
     hash_to_view(call, view, &hash);
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_HASH, "hset");
     reply_i64(call->reply, 1);
 }
 
@@ -87,14 +90,15 @@ hdel_run(struct call *call)
         reply_i64(call->reply, 0);
         return;
     }
-    struct hash hash = hash_of_view(view);
+    struct hash hash = hash_to_write(call, view, 2, 1);
     int64_t removed_count = 0;
-    for (uint32_t i = 2; i < call->argc; i++) {
+    for (uint32_t i = 2; i < call->argc && hash.object != NULL; i++) {
         removed_count += hash_remove(&hash, call->argv[i]);
     }
     if (removed_count > 0) {
         hash_to_view(call, view, &hash);
         call_effect_same(call, view);
+        hash_removed_event(call, view, "hdel");
     }
     reply_i64(call->reply, removed_count);
 }
@@ -110,7 +114,7 @@ field_find(struct call *call, struct slice *value, char digits[HASH_DIGITS_SIZE]
     if (*is_wrong) {
         return false;
     }
-    struct hash hash = hash_of_view(view);
+    struct hash hash = hash_of_view(call, view);
     return hash_get(&hash, call->argv[2], value, digits);
 }
 
@@ -158,7 +162,7 @@ hmget_run(struct call *call)
     if (!view_check_type(call, view, VALUE_HASH)) {
         return;
     }
-    struct hash hash = hash_of_view(view);
+    struct hash hash = hash_of_view(call, view);
     reply_array(call->reply, call->argc - 2);
     for (uint32_t i = 2; i < call->argc; i++) {
         char digits[HASH_DIGITS_SIZE];
@@ -176,7 +180,7 @@ hlen_run(struct call *call)
 {
     struct view *view = call->views[0];
     if (view_check_type(call, view, VALUE_HASH)) {
-        struct hash hash = hash_of_view(view);
+        struct hash hash = hash_of_view(call, view);
         reply_i64(call->reply, (int64_t)hash_count(&hash));
     }
 }
@@ -202,8 +206,8 @@ hgetall_run(struct call *call)
 {
     struct view *view = call->views[0];
     if (view_check_type(call, view, VALUE_HASH)) {
-        struct hash hash = hash_of_view(view);
-        reply_map(call->reply, hash_count(&hash));
+        struct hash hash = hash_of_view(call, view);
+        reply_map(call->reply, hash_count_seen(&hash));
         hash_reply(call, &hash, true, true);
     }
 }
@@ -213,8 +217,8 @@ hkeys_run(struct call *call)
 {
     struct view *view = call->views[0];
     if (view_check_type(call, view, VALUE_HASH)) {
-        struct hash hash = hash_of_view(view);
-        reply_array(call->reply, hash_count(&hash));
+        struct hash hash = hash_of_view(call, view);
+        reply_array(call->reply, hash_count_seen(&hash));
         hash_reply(call, &hash, true, false);
     }
 }
@@ -224,8 +228,8 @@ hvals_run(struct call *call)
 {
     struct view *view = call->views[0];
     if (view_check_type(call, view, VALUE_HASH)) {
-        struct hash hash = hash_of_view(view);
-        reply_array(call->reply, hash_count(&hash));
+        struct hash hash = hash_of_view(call, view);
+        reply_array(call->reply, hash_count_seen(&hash));
         hash_reply(call, &hash, false, true);
     }
 }
@@ -283,7 +287,7 @@ hscan_run(struct call *call)
     if (!view_check_type(call, view, VALUE_HASH) || !scan_options_read(call, true, &scan.options)) {
         return;
     }
-    scan.hash = hash_of_view(view);
+    scan.hash = hash_of_view(call, view);
     scan_reply(call, &scan.options, scan.hash.encoding != ENCODING_HASHTABLE, hscan_step, &scan,
                &scan.counted, &scan.replied);
 }

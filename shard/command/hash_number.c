@@ -1,5 +1,5 @@
 /*
- * hash_number.c: fields as counters: HINCRBY and HINCRBYFLOAT.
+ * hash_number.c: fields as counters: HINCRBY and HINCRBYFLOAT. A counter keeps its deadline.
  * A float counter's effect is HSET of the result: text that another machine would compute from the
  * same addition might differ in its last digit.
  */
@@ -9,11 +9,13 @@
 
 #include <math.h>
 
+/** The field keeps its deadline, which was read before its value is given up. */
 static void
-field_store(struct call *call, struct view *view, struct hash *hash, struct slice value)
+field_store(struct call *call, struct view *view, struct hash *hash, struct slice value,
+            int64_t deadline_ms)
 {
     struct hash_limits limits = hash_limits_of(call);
-    hash_set(hash, &limits, call->argv[2], value);
+    hash_set_timed(hash, &limits, call->argv[2], value, deadline_ms);
     hash_to_view(call, view, hash);
 }
 
@@ -21,15 +23,14 @@ static void
 hincrby_run(struct call *call)
 {
     struct view *view = call->views[0];
-    char digits[HASH_DIGITS_SIZE];
-    struct slice text;
+    struct hash_pair pair = {.deadline_ms = HASH_NO_DEADLINE};
     int64_t increment;
     int64_t value = 0;
     if (!call_integer(call, 3, &increment, NULL) || !view_check_type(call, view, VALUE_HASH)) {
         return;
     }
-    struct hash hash = hash_of_view(view);
-    if (hash_get(&hash, call->argv[2], &text, digits) && !number_parse_i64(text, &value)) {
+    struct hash hash = hash_to_write(call, view, 2, 2);
+    if (hash_find(&hash, call->argv[2], &pair) && !number_parse_i64(pair.value, &value)) {
         reply_error(call->reply, "ERR hash value is not an integer");
         return;
     }
@@ -37,17 +38,35 @@ hincrby_run(struct call *call)
         reply_error(call->reply, "ERR increment or decrement would overflow");
         return;
     }
-    field_store(call, view, &hash, slice_of(digits, number_format_i64(digits, value)));
+    char digits[NUMBER_I64_SIZE_MAX];
+    struct slice text = slice_of(digits, number_format_i64(digits, value));
+    field_store(call, view, &hash, text, pair.deadline_ms);
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_HASH, "hincrby");
     reply_i64(call->reply, value);
+}
+
+/** The field holds this text now. */
+static void
+counter_effect(struct call *call, struct view *view, struct slice text, int64_t deadline_ms)
+{
+    if (deadline_ms == HASH_NO_DEADLINE) {
+        struct slice effect[] = {SLICE("HSET"), view->key, call->argv[2], text};
+        call_effect(call, view, effect, 4);
+        return;
+    }
+    char digits[NUMBER_I64_SIZE_MAX];
+    struct slice deadline = slice_of(digits, number_format_i64(digits, deadline_ms));
+    struct slice effect[] = {SLICE("HSETEX"), view->key,  SLICE("PXAT"), deadline,
+                             SLICE("FIELDS"), SLICE("1"), call->argv[2], text};
+    call_effect(call, view, effect, 8);
 }
 
 static void
 hincrbyfloat_run(struct call *call)
 {
     struct view *view = call->views[0];
-    char digits[HASH_DIGITS_SIZE];
-    struct slice text;
+    struct hash_pair pair = {.deadline_ms = HASH_NO_DEADLINE};
     long double increment;
     long double value = 0;
     if (!number_parse_long_double(call->argv[3], &increment)) {
@@ -61,8 +80,8 @@ hincrbyfloat_run(struct call *call)
     if (!view_check_type(call, view, VALUE_HASH)) {
         return;
     }
-    struct hash hash = hash_of_view(view);
-    if (hash_get(&hash, call->argv[2], &text, digits) && !number_parse_long_double(text, &value)) {
+    struct hash hash = hash_to_write(call, view, 2, 2);
+    if (hash_find(&hash, call->argv[2], &pair) && !number_parse_long_double(pair.value, &value)) {
         reply_error(call->reply, "ERR hash value is not a float");
         return;
     }
@@ -72,11 +91,11 @@ hincrbyfloat_run(struct call *call)
         return;
     }
     char result[NUMBER_LONG_DOUBLE_SIZE_MAX];
-    text = slice_of(result, number_format_long_double(result, value));
-    field_store(call, view, &hash, text);
+    struct slice text = slice_of(result, number_format_long_double(result, value));
+    field_store(call, view, &hash, text, pair.deadline_ms);
     reply_bulk(call->reply, text);
-    struct slice effect[] = {SLICE("HSET"), view->key, call->argv[2], text};
-    call_effect(call, view, effect, 4);
+    counter_effect(call, view, text, pair.deadline_ms);
+    call_event(call, view, NOTIFY_HASH, "hincrbyfloat");
 }
 
 /* ---- documentation ---- */

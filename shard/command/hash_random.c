@@ -37,7 +37,7 @@ hrandfield_walk(struct call *call, const struct hash *hash, uint64_t count, bool
 {
     struct hash_walk walk;
     struct hash_pair pair;
-    uint64_t rest_count = hash_count(hash);
+    uint64_t rest_count = hash_count_seen(hash);
     pairs_begin(call, count, has_values);
     hash_walk_start(&walk, hash);
     while (count > 0 && hash_next(&walk, &pair)) {
@@ -79,7 +79,7 @@ hrandfield_draw(struct call *call, const struct hash *hash, uint64_t count, bool
 static void
 hrandfield_count(struct call *call, const struct hash *hash, int64_t count, bool has_values)
 {
-    uint64_t size = hash_count(hash);
+    uint64_t size = hash_count_seen(hash);
     if (count == 0 || size == 0) {
         reply_array(call->reply, 0);
     } else if (count < 0) {
@@ -117,12 +117,13 @@ hrandfield_run(struct call *call)
     if (!view_check_type(call, view, VALUE_HASH)) {
         return;
     }
-    struct hash hash = hash_of_view(view);
+    struct hash hash = hash_of_view(call, view);
     if (call->argc > 2) {
         hrandfield_count(call, &hash, count, has_values);
-    } else if (view_exists(view)) {
-        struct hash_pair pair;
-        hash_random(&hash, &call->shard->random, &pair);
+        return;
+    }
+    struct hash_pair pair;
+    if (hash_random(&hash, &call->shard->random, &pair)) {
         reply_bulk(call->reply, pair.field);
     } else {
         reply_null(call->reply);

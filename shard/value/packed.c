@@ -158,11 +158,17 @@ packed_grow(struct packed *packed)
     }
     uint32_t level = level_count(target);
     packed_slots_push(packed);
-    bucket_split(packed, packed_slot(packed, target - level), packed_slot(packed, target), level);
+    struct packed_bucket **source = packed_slot(packed, target - level);
+    bool is_timed = *source != NULL && (*source)->is_timed;
+    bucket_split(packed, source, packed_slot(packed, target), level);
+    if (UNLIKELY(is_timed)) {
+        packed_times_update(packed, target - level);
+        packed_times_update(packed, target);
+    }
 }
 
-/** One member has gone: one bucket less at most. */
-static void
+/* One bucket less at most. */
+void
 packed_shrink(struct packed *packed)
 {
     uint32_t source = packed->bucket_count - 1;
@@ -172,8 +178,14 @@ packed_shrink(struct packed *packed)
         return;
     }
     uint32_t target = source - level_count(source);
-    bucket_merge(packed, packed_slot(packed, target), packed_slot(packed, source));
+    struct packed_bucket **from = packed_slot(packed, source);
+    bool is_timed = *from != NULL && (*from)->is_timed;
+    bucket_merge(packed, packed_slot(packed, target), from);
     packed_slots_pop(packed);
+    if (UNLIKELY(is_timed)) {
+        packed_times_update(packed, target);
+        packed_times_update(packed, source);
+    }
 }
 
 /* ---- public ---- */
@@ -186,6 +198,20 @@ packed_new(uint64_t seed, bool has_values)
     packed->has_values = has_values;
     packed_slots_push(packed);
     return packed;
+}
+
+bool
+packed_find_item(const struct packed *packed, struct slice member, struct packed_item *item)
+{
+    uint64_t hash = packed_hash(packed, member);
+    const struct packed_bucket *bucket = *packed_slot(packed, packed_index(packed, hash));
+    uint32_t offset = 0;
+    uint32_t index = bucket_find(packed, bucket, member, hash, &offset);
+    if (index == PACKED_NOT_FOUND) {
+        return false;
+    }
+    *item = bucket_item(packed, bucket, index, offset);
+    return true;
 }
 
 bool
@@ -222,43 +248,93 @@ packed_insert(struct packed *packed, struct slice member, struct slice value)
     if (bucket_find(packed, *bucket, member, hash, &offset) != PACKED_NOT_FOUND) {
         return false;
     }
-    bucket_append(packed, bucket, member, value, hash);
+    bucket_append(packed, bucket, member, value, PACKED_NO_DEADLINE, hash);
     packed->count++;
     packed_grow(packed);
     return true;
 }
 
-bool
-packed_set(struct packed *packed, struct slice member, struct slice value)
+/** A member of a bucket has another deadline than before. */
+static void
+times_change(struct packed *packed, uint32_t bucket_index, int64_t old_ms, int64_t new_ms)
 {
+    if (LIKELY(old_ms == new_ms)) {
+        return;
+    }
+    /* As unsigned numbers: what is earlier than before cannot hide another minimum. */
+    if ((uint64_t)new_ms < (uint64_t)old_ms) {
+        packed_times_add(packed, bucket_index, new_ms);
+    } else {
+        packed_times_remove(packed, bucket_index, old_ms);
+    }
+}
+
+bool
+packed_set_timed(struct packed *packed, struct slice member, struct slice value,
+                 int64_t deadline_ms)
+{
+    ASSERT(deadline_ms == PACKED_NO_DEADLINE || packed->is_timed);
     uint64_t hash = packed_hash(packed, member);
-    struct packed_bucket **bucket = packed_slot(packed, packed_index(packed, hash));
+    uint32_t bucket_index = packed_index(packed, hash);
+    struct packed_bucket **bucket = packed_slot(packed, bucket_index);
     uint32_t offset = 0;
     uint32_t index = bucket_find(packed, *bucket, member, hash, &offset);
     if (index == PACKED_NOT_FOUND) {
-        bucket_append(packed, bucket, member, value, hash);
+        bucket_append(packed, bucket, member, value, deadline_ms, hash);
+        times_change(packed, bucket_index, PACKED_NO_DEADLINE, deadline_ms);
         packed->count++;
         packed_grow(packed);
         return true;
     }
-    if (!bucket_overwrite(packed, *bucket, index, offset, value)) {
+    int64_t old_ms = bucket_deadline_ms(packed, *bucket, index);
+    if (bucket_overwrite(packed, *bucket, index, offset, value)) {
+        bucket_deadline_set(packed, bucket, index, deadline_ms);
+    } else {
         bucket_remove(packed, bucket, index, offset);
-        bucket_append(packed, bucket, member, value, hash);
+        bucket_append(packed, bucket, member, value, deadline_ms, hash);
     }
+    times_change(packed, bucket_index, old_ms, deadline_ms);
     return false;
+}
+
+bool
+packed_set(struct packed *packed, struct slice member, struct slice value)
+{
+    return packed_set_timed(packed, member, value, PACKED_NO_DEADLINE);
+}
+
+bool
+packed_deadline_set(struct packed *packed, struct slice member, int64_t deadline_ms)
+{
+    ASSERT(deadline_ms == PACKED_NO_DEADLINE || packed->is_timed);
+    uint64_t hash = packed_hash(packed, member);
+    uint32_t bucket_index = packed_index(packed, hash);
+    struct packed_bucket **bucket = packed_slot(packed, bucket_index);
+    uint32_t offset = 0;
+    uint32_t index = bucket_find(packed, *bucket, member, hash, &offset);
+    if (index == PACKED_NOT_FOUND) {
+        return false;
+    }
+    int64_t old_ms = bucket_deadline_ms(packed, *bucket, index);
+    bucket_deadline_set(packed, bucket, index, deadline_ms);
+    times_change(packed, bucket_index, old_ms, deadline_ms);
+    return true;
 }
 
 bool
 packed_remove(struct packed *packed, struct slice member)
 {
     uint64_t hash = packed_hash(packed, member);
-    struct packed_bucket **bucket = packed_slot(packed, packed_index(packed, hash));
+    uint32_t bucket_index = packed_index(packed, hash);
+    struct packed_bucket **bucket = packed_slot(packed, bucket_index);
     uint32_t offset = 0;
     uint32_t index = bucket_find(packed, *bucket, member, hash, &offset);
     if (index == PACKED_NOT_FOUND) {
         return false;
     }
+    int64_t old_ms = bucket_deadline_ms(packed, *bucket, index);
     bucket_remove(packed, bucket, index, offset);
+    times_change(packed, bucket_index, old_ms, PACKED_NO_DEADLINE);
     packed->count--;
     packed_shrink(packed);
     return true;

@@ -1,7 +1,8 @@
 /*
- * packed.h: a hash table of members, or of members with values: large sets and hashes.
- * Any thread that holds the object (see object.h). Unlike a listpack it never moves: functions that
- * change it return nothing to keep.
+ * packed.h: a hash table of members, or of members with values: large sets and hashes. A member may
+ * have a deadline.
+ * Any thread that holds the object (see object.h). Unlike a listpack it never moves, but for
+ * packed_time(): other functions that change it return nothing to keep.
  *
  * Slices given out point into the table and are good until its next change. Slices given in may lie
  * in the table where a function says so.
@@ -28,12 +29,27 @@ struct packed {
     /** No bucket has ever held more members: for fair random choice. */
     uint32_t chain_max;
     bool has_values;
+    /** It is a struct packed_timed: members may have deadlines. */
+    bool is_timed;
+};
+
+/** A member that stays until it is removed. As an unsigned number it is behind all deadlines. */
+#define PACKED_NO_DEADLINE INT64_C(-1)
+
+/** A table that knows the deadlines of its members: packed_times.c. */
+struct packed_timed {
+    struct packed packed;
+    /** The first deadline, as an unsigned number. */
+    uint64_t first_ms;
+    void *root;
+    uint32_t height;
 };
 
 /** One member; `value` is empty in a table without values. */
 struct packed_item {
     struct slice member;
     struct slice value;
+    int64_t deadline_ms;
 };
 
 extern const struct object_ops packed_ops;
@@ -57,6 +73,9 @@ packed_count(const struct packed *packed)
 /** Is the member there? *value (may be NULL) is what belongs to it. */
 bool packed_find(const struct packed *packed, struct slice member, struct slice *value);
 
+/** The same with the member's own bytes and its deadline. */
+bool packed_find_item(const struct packed *packed, struct slice member, struct packed_item *item);
+
 /** Bring in what packed_find() will read first. */
 void packed_prefetch(const struct packed *packed, struct slice member);
 
@@ -68,12 +87,50 @@ struct packed_item packed_random(const struct packed *packed, struct random *ran
 /** Add a member that may be there already: then nothing changes, and the answer is false. */
 bool packed_insert(struct packed *packed, struct slice member, struct slice value);
 
-/** Add a member, or give it another value. True: it was not there. `value` must not lie in the
- * table. */
+/** Add a member, or give it another value; its deadline is gone. True: it was not there. `value`
+ * must not lie in the table. */
 bool packed_set(struct packed *packed, struct slice member, struct slice value);
 
 /** True: it was there. `member` may lie in the table, and is gone with it. */
 bool packed_remove(struct packed *packed, struct slice member);
+
+/* ---- deadlines ---- */
+
+/** Make it a table whose members can have deadlines, at another address, unless it is one. O(1). */
+struct packed *packed_time(struct packed *packed);
+
+/** packed_set() with a deadline, or PACKED_NO_DEADLINE. Only for a timed table with values. */
+bool packed_set_timed(struct packed *packed, struct slice member, struct slice value,
+                      int64_t deadline_ms);
+
+/** Another deadline, or none, for a member of a timed table. False: there is no such member. */
+bool packed_deadline_set(struct packed *packed, struct slice member, int64_t deadline_ms);
+
+/** The first deadline of all members; PACKED_NO_DEADLINE: there is none. */
+static inline int64_t
+packed_first_ms(const struct packed *packed)
+{
+    return packed->is_timed ? (int64_t)((const struct packed_timed *)packed)->first_ms
+                            : PACKED_NO_DEADLINE;
+}
+
+static inline bool
+packed_is_due(int64_t deadline_ms, int64_t now_ms)
+{
+    return (uint64_t)deadline_ms <= (uint64_t)now_ms;
+}
+
+/** Members at most that packed_expire() removes at once. */
+#define PACKED_EXPIRE_MAX 16
+
+typedef void packed_expire_fn(void *context, const struct packed_item *items, uint32_t count);
+
+/**
+ * Remove some members whose deadline is not after `now_ms`: one bucket's, PACKED_EXPIRE_MAX at
+ * most. `expire` (may be NULL) sees them before. Returns how many they were; 0: none is due.
+ */
+uint32_t packed_expire(struct packed *packed, int64_t now_ms, packed_expire_fn *expire,
+                       void *context);
 
 /* ---- walking ---- */
 

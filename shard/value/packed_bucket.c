@@ -8,6 +8,7 @@
  * packed_bucket.c: several members in one block.
  *
  *     [data size][count][t t t][m m m][v v v][member value|member value|member value|  slack ]
+ *                        planes of a byte for each
  *
  * Whoever looks for a member compares all tags at once (they and the sizes share the block's first
  * line), and adds up the sizes before the one that matches: no pointer, no length in between that
@@ -141,30 +142,65 @@ block_new(struct packed *packed, size_t block_size)
 static size_t
 block_size_of(const struct packed *packed, const struct packed_bucket *bucket)
 {
-    return bucket_block_size(packed, bucket->count, bucket->data_size);
+    return bucket_block_size(bucket_stride(packed, bucket), bucket->count, bucket->data_size);
 }
 
-/** Room for one record more behind the others, whose bytes are where they belong then. Returns
- * where its data goes. */
+static void
+deadline_store(const struct packed *packed, struct packed_bucket *bucket, uint32_t index,
+               int64_t deadline_ms)
+{
+    uint8_t *plane = bucket->bytes + packed_stride(packed, false) * bucket->count + index;
+    for (unsigned i = 0; i < PACKED_DEADLINE_PLANES; i++) {
+        *plane = (uint8_t)((uint64_t)deadline_ms >> (8 * i));
+        plane += bucket->count;
+    }
+}
+
+/** Give a bucket the planes of deadlines (all PACKED_NO_DEADLINE), or take them away. */
+static void
+bucket_time(struct packed *packed, struct packed_bucket **place, bool is_timed)
+{
+    struct packed_bucket *from = *place;
+    if (from == NULL || from->is_timed == is_timed) {
+        return;
+    }
+    size_t count = from->count;
+    size_t stride = packed_stride(packed, is_timed);
+    struct packed_bucket *to = block_new(packed, bucket_block_size(stride, count, from->data_size));
+    to->count = from->count;
+    to->data_size = from->data_size;
+    to->is_timed = is_timed;
+    size_t plain_size = packed_stride(packed, false) * count;
+    memcpy(to->bytes, from->bytes, plain_size);
+    if (is_timed) {
+        memset(to->bytes + plain_size, 0xff, PACKED_DEADLINE_PLANES * count);
+    }
+    bytes_copy(to->bytes + stride * count, bucket_data(packed, from), from->data_size);
+    object_free(&packed->object, from, block_size_of(packed, from));
+    *place = to;
+}
+
+/** Room for one record more behind the others, whose bytes are where they belong then; it has no
+ * deadline. Returns where its data goes. */
 static char *
 record_append(struct packed *packed, struct packed_bucket **place, uint8_t tag, size_t member_size,
               size_t value_size)
 {
     struct packed_bucket *from = *place;
+    bool is_timed = from != NULL && from->is_timed;
     size_t count = from == NULL ? 0 : from->count;
     size_t data_size = from == NULL ? 0 : from->data_size;
-    size_t stride = packed_stride(packed);
+    size_t stride = packed_stride(packed, is_timed);
     size_t old_size = from == NULL ? 0 : block_size_of(packed, from);
-    size_t new_size = bucket_block_size(packed, count + 1, data_size + member_size + value_size);
+    size_t new_size = bucket_block_size(stride, count + 1, data_size + member_size + value_size);
     ASSERT(count < UINT16_MAX);
     struct packed_bucket *to = new_size == old_size ? from : block_new(packed, new_size);
     if (from != NULL) {
         /* Backwards, as this may be one and the same block. */
         memmove(to->bytes + stride * (count + 1), from->bytes + stride * count, data_size);
-        if (packed->has_values) {
-            memmove(to->bytes + 2 * count + 2, from->bytes + 2 * count, count);
+        for (size_t i = stride - 1; i > 0; i--) {
+            memmove(to->bytes + i * (count + 1), from->bytes + i * count, count);
         }
-        memmove(to->bytes + count + 1, from->bytes + count, count);
         if (to != from) {
             memcpy(to->bytes, from->bytes, count);
             object_free(&packed->object, from, old_size);
@@ -176,7 +212,11 @@ record_append(struct packed *packed, struct packed_bucket **place, uint8_t tag, 
         to->bytes[3 * count + 2] = (uint8_t)value_size;
     }
     to->count = (uint16_t)(count + 1);
-    to->data_size = (uint32_t)(data_size + member_size + value_size);
+    to->data_size = (uint32_t)(data_size + member_size + value_size) & INT32_MAX;
+    to->is_timed = is_timed;
+    if (UNLIKELY(is_timed)) {
+        deadline_store(packed, to, (uint32_t)count, PACKED_NO_DEADLINE);
+    }
     packed->chain_max = MAX(packed->chain_max, to->count);
     *place = to;
     return (char *)to->bytes + stride * (count + 1) + data_size;
@@ -184,18 +224,47 @@ record_append(struct packed *packed, struct packed_bucket **place, uint8_t tag, 
 
 void
 bucket_append(struct packed *packed, struct packed_bucket **bucket, struct slice member,
-              struct slice value, uint64_t hash)
+              struct slice value, int64_t deadline_ms, uint64_t hash)
 {
     ASSERT(packed->has_values || value.size == 0);
     if (member.size + value.size > PACKED_INLINE_SIZE_MAX) {
         uint64_t cell = large_new(packed, member, value, hash);
         memcpy(record_append(packed, bucket, PACKED_TAG_LARGE, PACKED_CELL_SIZE, 0), &cell,
                PACKED_CELL_SIZE);
+    } else {
+        char *data = record_append(packed, bucket, packed_tag(hash), member.size, value.size);
+        bytes_copy(data, member.data, member.size);
+        bytes_copy(data + member.size, value.data, value.size);
+    }
+    if (UNLIKELY(deadline_ms != PACKED_NO_DEADLINE)) {
+        bucket_deadline_set(packed, bucket, (*bucket)->count - 1U, deadline_ms);
+    }
+}
+
+/** Has any member a deadline? */
+static bool
+bucket_has_deadline(const struct packed *packed, const struct packed_bucket *bucket)
+{
+    for (uint32_t i = 0; i < bucket->count; i++) {
+        if (bucket_deadline_ms(packed, bucket, i) != PACKED_NO_DEADLINE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+bucket_deadline_set(struct packed *packed, struct packed_bucket **bucket, uint32_t index,
+                    int64_t deadline_ms)
+{
+    if (bucket_deadline_ms(packed, *bucket, index) == deadline_ms) {
         return;
     }
-    char *data = record_append(packed, bucket, packed_tag(hash), member.size, value.size);
-    bytes_copy(data, member.data, member.size);
-    bytes_copy(data + member.size, value.data, value.size);
+    bucket_time(packed, bucket, true);
+    deadline_store(packed, *bucket, index, deadline_ms);
+    if (deadline_ms == PACKED_NO_DEADLINE && !bucket_has_deadline(packed, *bucket)) {
+        bucket_time(packed, bucket, false);
+    }
 }
 
 /** Take byte `index` out of `count`, forwards: the target may lie at or in front of the source. */
@@ -223,21 +292,27 @@ bucket_remove(struct packed *packed, struct packed_bucket **bucket, uint32_t ind
         *bucket = NULL;
         return;
     }
-    size_t new_size = bucket_block_size(packed, count - 1, data_size - record_size);
+    size_t stride = bucket_stride(packed, from);
+    bool is_timed = from->is_timed;
+    size_t new_size = bucket_block_size(stride, count - 1, data_size - record_size);
     struct packed_bucket *to = new_size == old_size ? from : block_new(packed, new_size);
     uint8_t *end = to->bytes;
-    for (size_t i = 0; i < packed_stride(packed); i++) {
+    for (size_t i = 0; i < stride; i++) {
         end = bytes_without(end, from->bytes + i * count, count, index);
     }
-    const uint8_t *data = from->bytes + packed_stride(packed) * count;
+    const uint8_t *data = from->bytes + stride * count;
     memmove(end, data, offset);
     memmove(end + offset, data + offset + record_size, data_size - offset - record_size);
     if (to != from) {
         object_free(&packed->object, from, old_size);
     }
     to->count = (uint16_t)(count - 1);
-    to->data_size = (uint32_t)(data_size - record_size);
+    to->data_size = (uint32_t)(data_size - record_size) & INT32_MAX;
+    to->is_timed = is_timed;
     *bucket = to;
+    if (UNLIKELY(is_timed) && !bucket_has_deadline(packed, to)) {
+        bucket_time(packed, bucket, false);
+    }
 }
 
 bool
@@ -261,28 +336,30 @@ bucket_select(struct packed *packed, const struct packed_bucket *from, const boo
 {
     size_t count = 0;
     size_t data_size = 0;
+    bool is_timed = false;
     for (uint32_t i = 0; i < from->count; i++) {
         if (flags[i] == flag) {
             count++;
             data_size += bucket_record_size(packed, from, i);
+            is_timed = is_timed || bucket_deadline_ms(packed, from, i) != PACKED_NO_DEADLINE;
         }
     }
     if (count == 0) {
         return NULL;
     }
-    struct packed_bucket *to = block_new(packed, bucket_block_size(packed, count, data_size));
+    size_t stride = packed_stride(packed, is_timed);
+    struct packed_bucket *to = block_new(packed, bucket_block_size(stride, count, data_size));
     to->count = (uint16_t)count;
-    to->data_size = (uint32_t)data_size;
+    to->data_size = (uint32_t)data_size & INT32_MAX;
+    to->is_timed = is_timed;
     const char *data = bucket_data(packed, from);
-    uint8_t *out = to->bytes + packed_stride(packed) * count;
+    uint8_t *out = to->bytes + stride * count;
     size_t at = 0;
     for (uint32_t i = 0; i < from->count; i++) {
         size_t size = bucket_record_size(packed, from, i);
         if (flags[i] == flag) {
-            to->bytes[at] = from->bytes[i];
-            to->bytes[count + at] = from->bytes[from->count + i];
-            if (packed->has_values) {
-                to->bytes[2 * count + at] = from->bytes[2 * (size_t)from->count + i];
+            for (size_t plane = 0; plane < stride; plane++) {
+                to->bytes[plane * count + at] = from->bytes[plane * from->count + i];
             }
             memcpy(out, data, size);
             out += size;
@@ -333,14 +410,20 @@ bucket_merge(struct packed *packed, struct packed_bucket **bucket, struct packed
         *bucket = first == NULL ? second : first;
         return;
     }
+    if (UNLIKELY(first->is_timed != second->is_timed)) {
+        bucket_time(packed, &first, true);
+        bucket_time(packed, &second, true);
+    }
     size_t count = (size_t)first->count + second->count;
     size_t data_size = (size_t)first->data_size + second->data_size;
+    size_t stride = bucket_stride(packed, first);
     ASSERT(count <= UINT16_MAX);
-    struct packed_bucket *to = block_new(packed, bucket_block_size(packed, count, data_size));
+    struct packed_bucket *to = block_new(packed, bucket_block_size(stride, count, data_size));
     to->count = (uint16_t)count;
-    to->data_size = (uint32_t)data_size;
+    to->data_size = (uint32_t)data_size & INT32_MAX;
+    to->is_timed = first->is_timed;
     uint8_t *end = to->bytes;
-    for (size_t i = 0; i < packed_stride(packed); i++) {
+    for (size_t i = 0; i < stride; i++) {
         memcpy(end, first->bytes + i * first->count, first->count);
         memcpy(end + first->count, second->bytes + i * second->count, second->count);
         end += count;
@@ -360,7 +443,7 @@ bucket_copy(struct packed *copy, const struct packed_bucket *bucket)
         return NULL;
     }
     struct packed_bucket *to = block_new(copy, block_size_of(copy, bucket));
-    size_t stride = packed_stride(copy);
+    size_t stride = bucket_stride(copy, bucket);
     memcpy(to, bucket,
            offsetof(struct packed_bucket, bytes) + stride * bucket->count + bucket->data_size);
     char *data = (char *)to->bytes + stride * to->count;

@@ -91,6 +91,9 @@ struct packed *
 packed_copy(const struct packed *packed)
 {
     struct packed *copy = packed_new(packed->seed, packed->has_values);
+    if (packed->is_timed) {
+        copy = packed_time(copy);
+    }
     while (copy->bucket_count < packed->bucket_count) {
         packed_slots_push(copy);
     }
@@ -99,7 +102,15 @@ packed_copy(const struct packed *packed)
     }
     copy->count = packed->count;
     copy->chain_max = packed->chain_max;
+    packed_times_rebuild(copy);
     return copy;
+}
+
+/** The block of the table itself. */
+static size_t
+packed_block_size(const struct packed *packed)
+{
+    return memory_class_size(packed->is_timed ? sizeof(struct packed_timed) : sizeof(*packed));
 }
 
 static bool
@@ -107,6 +118,9 @@ packed_free_steps(void *object, uint32_t step_count_max)
 {
     struct packed *packed = object;
     uint32_t step_count = 0;
+    while (step_count < step_count_max && packed_times_free_one(packed)) {
+        step_count++;
+    }
     while (packed->bucket_count > 0) {
         if (step_count >= step_count_max) {
             return false;
@@ -117,7 +131,7 @@ packed_free_steps(void *object, uint32_t step_count_max)
         packed_slots_pop(packed);
     }
     object_free(&packed->object, packed->root, packed->capacity * sizeof(struct packed_bucket *));
-    ASSERT(packed->object.size == memory_class_size(sizeof(*packed)));
+    ASSERT(packed->object.size == packed_block_size(packed));
     heap_free(packed);
     return true;
 }
@@ -176,14 +190,14 @@ bucket_check(const struct packed *packed, uint32_t bucket_index, uint64_t *size)
         }
         offset += bucket_record_size(packed, bucket, i);
     }
-    *size += bucket_block_size(packed, bucket->count, bucket->data_size);
+    *size += bucket_block_size(bucket_stride(packed, bucket), bucket->count, bucket->data_size);
     return bucket->count > 0 && bucket->count <= packed->chain_max && offset == bucket->data_size;
 }
 
 bool
 packed_check(const struct packed *packed)
 {
-    uint64_t size = packed_slots_size(packed) + memory_class_size(sizeof(*packed));
+    uint64_t size = packed_slots_size(packed) + packed_block_size(packed);
     uint64_t count = 0;
     for (uint32_t i = 0; i < packed->bucket_count; i++) {
         if (!bucket_check(packed, i, &size)) {
@@ -192,5 +206,6 @@ packed_check(const struct packed *packed)
         const struct packed_bucket *bucket = *packed_slot(packed, i);
         count += bucket == NULL ? 0 : bucket->count;
     }
-    return count == packed->count && size == packed->object.size;
+    bool is_good = packed_times_check(packed, &size);
+    return is_good && count == packed->count && size == packed->object.size;
 }

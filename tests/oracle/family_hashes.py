@@ -1,8 +1,9 @@
 """family_hashes.py: random commands on hashes.
 
 Fields come from small pools; bulk additions carry hashes over the thresholds of the encodings: 512
-fields, 64 bytes of a field or a value. HSCAN NOVALUES is newer than the oracle: FIXED has its
-replies. Where chance decides (HRANDFIELD) kinds and sizes are compared.
+fields, 64 bytes of a field or a value. HSCAN NOVALUES and the deadlines of fields are newer than
+the oracle: FIXED has their replies, as Valkey 9 documents them. Where chance decides (HRANDFIELD)
+kinds and sizes are compared.
 """
 
 from compare import Command, same_size, scan_all_pairs, unordered, unordered_pairs
@@ -178,5 +179,52 @@ FIXED = [
     ([b"HSCAN", b"f", b"0", b"NOVALUES", b"COUNT"], b"-ERR syntax error\r\n"),
     ([b"SADD", b"g", b"a"], None),
     ([b"SSCAN", b"g", b"0", b"NOVALUES"], b"-ERR syntax error\r\n"),
+    ([b"DEL", b"f"], b":1\r\n"),
+    ([b"HSETEX", b"f", b"NX", b"PXAT", b"99999999999999", b"FIELDS", b"3", b"a", b"1", b"b", b"2",
+      b"c", b"3"],
+     b":1\r\n"),
+    ([b"HSETEX", b"f", b"NX", b"FIELDS", b"1", b"a", b"9"], b":0\r\n"),
+    ([b"HSETEX", b"f", b"FNX", b"FIELDS", b"2", b"z", b"9", b"a", b"9"], b":0\r\n"),
+    ([b"HSETEX", b"f", b"FXX", b"FIELDS", b"2", b"z", b"9", b"a", b"9"], b":0\r\n"),
+    ([b"OBJECT", b"ENCODING", b"f"], b"$9\r\nhashtable\r\n"),
+    ([b"HPEXPIRETIME", b"f", b"FIELDS", b"2", b"a", b"z"], b"*2\r\n:99999999999999\r\n:-2\r\n"),
+    ([b"HSET", b"f", b"a", b"4"], b":0\r\n"),
+    ([b"HINCRBY", b"f", b"b", b"5"], b":7\r\n"),
+    ([b"HINCRBYFLOAT", b"f", b"c", b"0.5"], b"$3\r\n3.5\r\n"),
+    ([b"HSETEX", b"f", b"KEEPTTL", b"FIELDS", b"1", b"c", b"6"], b":1\r\n"),
+    ([b"HPEXPIRETIME", b"f", b"FIELDS", b"3", b"a", b"b", b"c"],
+     b"*3\r\n:-1\r\n:99999999999999\r\n:99999999999999\r\n"),
+    ([b"HPERSIST", b"f", b"FIELDS", b"3", b"a", b"b", b"z"], b"*3\r\n:-1\r\n:1\r\n:-2\r\n"),
+    ([b"HEXPIREAT", b"f", b"99999999999", b"NX", b"FIELDS", b"3", b"b", b"c", b"z"],
+     b"*3\r\n:1\r\n:0\r\n:-2\r\n"),
+    ([b"HPEXPIREAT", b"f", b"99999999999001", b"LT", b"FIELDS", b"2", b"b", b"c"],
+     b"*2\r\n:0\r\n:1\r\n"),
+    ([b"HPEXPIREAT", b"f", b"99999999998998", b"LT", b"FIELDS", b"2", b"b", b"c"],
+     b"*2\r\n:1\r\n:1\r\n"),
+    ([b"HPEXPIREAT", b"f", b"99999999999999", b"GT", b"FIELDS", b"2", b"a", b"b"],
+     b"*2\r\n:0\r\n:1\r\n"),
+    ([b"HPEXPIREAT", b"f", b"99999999999999", b"XX", b"FIELDS", b"2", b"a", b"b"],
+     b"*2\r\n:0\r\n:1\r\n"),
+    ([b"HEXPIRETIME", b"f", b"FIELDS", b"2", b"a", b"b"], b"*2\r\n:-1\r\n:100000000000\r\n"),
+    ([b"HTTL", b"f", b"FIELDS", b"2", b"a", b"z"], b"*2\r\n:-1\r\n:-2\r\n"),
+    ([b"HPTTL", b"f", b"FIELDS", b"2", b"a", b"z"], b"*2\r\n:-1\r\n:-2\r\n"),
+    ([b"HGETEX", b"f", b"PERSIST", b"FIELDS", b"3", b"a", b"b", b"z"],
+     b"*3\r\n$1\r\n4\r\n$1\r\n7\r\n$-1\r\n",
+     b"*3\r\n$1\r\n4\r\n$1\r\n7\r\n_\r\n"),
+    ([b"HGETEX", b"f", b"PXAT", b"99999999999999", b"FIELDS", b"1", b"a"], b"*1\r\n$1\r\n4\r\n"),
+    ([b"HEXPIRE", b"f", b"0", b"FIELDS", b"2", b"c", b"c"], b"*2\r\n:2\r\n:-2\r\n"),
+    ([b"HGETDEL", b"f", b"FIELDS", b"2", b"b", b"b"], b"*2\r\n$1\r\n7\r\n$-1\r\n",
+     b"*2\r\n$1\r\n7\r\n_\r\n"),
+    ([b"HEXPIRE", b"f", b"10", b"FIELDS", b"2", b"a"],
+     b"-ERR numfields should be greater than 0 and match the provided number of fields\r\n"),
+    ([b"HEXPIRE", b"f", b"10", b"NO", b"FIELDS", b"1", b"a"], b"-ERR Unsupported option NO\r\n"),
+    ([b"HPEXPIRE", b"f", b"-1", b"FIELDS", b"1", b"a"],
+     b"-ERR invalid expire time in 'hpexpire' command\r\n"),
+    ([b"HTTL", b"f", b"FIELDS", b"2", b"a"], b"-ERR syntax error\r\n"),
+    ([b"HSETEX", b"f", b"EX", b"1", b"KEEPTTL", b"FIELDS", b"1", b"a", b"1"],
+     b"-ERR syntax error\r\n"),
+    ([b"HSETEX", b"f", b"EX", b"0", b"FIELDS", b"1", b"a", b"1"], b":1\r\n"),
+    ([b"EXISTS", b"f"], b":0\r\n"),
+    ([b"HSET", b"f", b"a", b"1"], b":1\r\n"),
     ([b"DEL", b"f", b"g"], b":2\r\n"),
 ]
