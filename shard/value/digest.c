@@ -7,10 +7,10 @@
  *     mix:  digest  = sha1(digest ^ sha1(bytes))   what follows one another: order counts
  *
  * A value's digest begins with its type, mixed. Then a string mixes its bytes, a list its elements,
- * and a set adds its members. Hashes and sorted sets add a small digest for each element, field
- * mixed with value, member mixed with score, so that pairs stay pairs while the pairs have no
- * order. A deadline adds a fixed word: that there is one counts, when does not, since clocks of two
- * servers differ.
+ * a stream its entries' ids, fields and values, and a set adds its members. Hashes and sorted sets
+ * add a small digest for each element, field mixed with value, member mixed with score, so that
+ * pairs stay pairs while the pairs have no order. A deadline adds a fixed word: that there is one
+ * counts, when does not, since clocks of two servers differ.
  *
  * All is fed as text as clients read it, integers by their digits and scores with 17 significant
  * digits; so encodings, which differ by settings and history, do not show. The scheme, the order of
@@ -26,6 +26,7 @@
 #include "shard/value/hash.h"
 #include "shard/value/list_value.h"
 #include "shard/value/set.h"
+#include "shard/value/stream.h"
 #include "shard/value/zset.h"
 
 #include <stdio.h>
@@ -187,6 +188,7 @@ type_number(enum value_type type)
     case VALUE_HASH:
         return 4;
     case VALUE_STREAM:
+        return 6;
     case VALUE_NONE:
         break;
     }
@@ -211,6 +213,16 @@ mix_string(struct digest *digest, const struct value *value)
 }
 
 static void
+mix_item(struct digest *digest, const struct listpack_item *item)
+{
+    if (item->is_integer) {
+        mix_integer(digest, item->integer);
+    } else {
+        digest_mix(digest, item->bytes);
+    }
+}
+
+static void
 mix_list(struct digest *digest, const struct value *value)
 {
     struct list_value list = {.encoding = (enum value_encoding)value->encoding,
@@ -218,11 +230,7 @@ mix_list(struct digest *digest, const struct value *value)
     struct list_value_walk walk = list_value_walk(&list, 0, false);
     struct listpack_item item;
     while (list_value_next(&walk, &item)) {
-        if (item.is_integer) {
-            mix_integer(digest, item.integer);
-        } else {
-            digest_mix(digest, item.bytes);
-        }
+        mix_item(digest, &item);
     }
 }
 
@@ -276,6 +284,30 @@ add_zset(struct digest *digest, const struct value *value)
     }
 }
 
+/** Entries in their order. What groups have read does not count. */
+static void
+mix_stream(struct digest *digest, const struct value *value)
+{
+    struct stream_walk walk;
+    struct stream_id id;
+    uint32_t pair_count;
+    stream_walk_start(&walk, value->object, STREAM_ID_MIN, STREAM_ID_MAX, false);
+    while (stream_walk_next(&walk, &id, &pair_count)) {
+        char text[STREAM_ID_TEXT_SIZE];
+        size_t size = stream_id_format(text, id);
+        /* Not as clients read it. */
+        *(char *)memchr(text, '-', size) = '.';
+        digest_mix(digest, slice_of(text, size));
+        for (uint32_t i = 0; i < pair_count; i++) {
+            struct listpack_item field;
+            struct listpack_item item;
+            stream_walk_pair(&walk, &field, &item);
+            mix_item(digest, &field);
+            mix_item(digest, &item);
+        }
+    }
+}
+
 void
 digest_mix_value(struct digest *digest, const struct value *value, bool has_deadline)
 {
@@ -298,6 +330,8 @@ digest_mix_value(struct digest *digest, const struct value *value, bool has_dead
         add_hash(digest, value);
         break;
     case VALUE_STREAM:
+        mix_stream(digest, value);
+        break;
     case VALUE_NONE:
         ASSERT(false);
     }

@@ -6,15 +6,15 @@
 /*
  * intset.c: integers in ascending order, all in the width of the widest.
  *
- *     [size] | [width 2, 4 or 8] [count] [i0][i1][i2] ...
+ *     [mark] | [width 2, 4 or 8] [count] [i0][i1][i2] ...
  *              ^ intset_bytes()
  *
  * A lookup is a binary search in one block; adding moves the tail. The first integer that needs
  * more room widens all: it lies outside the range of the others, so it goes to one of the ends.
  * Width never shrinks, as in Redis: bytes stay comparable.
  *
- * The block is always a whole size class, and what it has beyond the integers is slack: so `size`
- * tells the capacity, and a growing set moves four times for each doubling.
+ * The block is always a whole size class, and what it has beyond the integers is slack: so its
+ * mark tells the capacity, and a growing set moves four times for each doubling.
  *
  * Invariant: strictly ascending; every integer fits `width`; intset_bytes() lies in the block.
  */

@@ -13,7 +13,7 @@
 #define INTSET_COUNT_MAX (UINT32_C(1) << 28)
 
 struct intset {
-    struct object object;
+    struct object_block block;
     /** From here on as DUMP and files carry it: bytes of an integer, how many there are, and the
      * integers, ascending, little-endian. */
     uint32_t width;

@@ -1,6 +1,7 @@
 #include "shard/value/listpack.h"
 
 #include "core/number.h"
+#include "shard/value/listpack_internal.h"
 
 #include <assert.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 /*
  * listpack.c: a sequence of elements in one block, walked in both directions.
  *
- *     [size] | [u32 total bytes] [u16 count] [element] [element] ... [0xFF]
+ *     [mark] | [u32 total bytes] [u16 count] [element] [element] ... [0xFF]
  *              ^ bytes, 6 in front of the first element
  *
  *     element: [encoding and length, or the integer itself] [data] [backlen]
@@ -24,7 +25,7 @@
  * these need no conversion.
  *
  * All changes are one: replace so many bytes at a place by so many others (splice()); the rest is
- * deciding which. The block is a whole size class, and `size` tells the room that is in it.
+ * deciding which. The block is a whole size class, which its mark names: that tells the room in it.
  *
  * Invariants: listpack_validate() accepts the bytes, `total bytes` fits the block, the count is
  * exact or 65535. Foreign bytes come in through listpack_validate() and need not be encoded as
@@ -37,22 +38,11 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are read as they lie");
 
-#define HEADER_SIZE 6
-#define COUNT_UNKNOWN UINT16_MAX
-#define END 0xFF
 /** An element takes an encoding byte and a backlen byte at least. */
 #define ELEMENT_SIZE_MIN 2
 
 /** Longest integer as text. */
 #define INTEGER_TEXT_SIZE_MAX 20
-
-enum listpack_encoding {
-    LISTPACK_STRING_32 = 0xF0,
-    LISTPACK_INTEGER_16 = 0xF1,
-    LISTPACK_INTEGER_24 = 0xF2,
-    LISTPACK_INTEGER_32 = 0xF3,
-    LISTPACK_INTEGER_64 = 0xF4,
-};
 
 /** An element on its way into a listpack, without its backlen. */
 struct encoded {
@@ -62,32 +52,6 @@ struct encoded {
 };
 
 /* ---- encoding ---- */
-
-static uint32_t
-backlen_size(uint64_t size)
-{
-    /* The limits of two bytes on are one too early; files are written so. */
-    if (size <= 127) {
-        return 1;
-    }
-    if (size < 16383) {
-        return 2;
-    }
-    if (size < 2097151) {
-        return 3;
-    }
-    return size < 268435455 ? 4 : 5;
-}
-
-static void
-backlen_write(unsigned char *out, uint64_t size)
-{
-    uint32_t count = backlen_size(size);
-    for (uint32_t i = count; i-- > 0;) {
-        out[i] = (unsigned char)((size & 127) | (i > 0 ? 128 : 0));
-        size >>= 7;
-    }
-}
 
 static struct encoded
 encode_integer(int64_t value)
@@ -147,68 +111,37 @@ static size_t
 encoded_size(const struct encoded *encoded)
 {
     size_t size = encoded->head_size + encoded->data.size;
-    return size + backlen_size(size);
+    return size + listpack_backlen_size(size);
 }
 
 static void
 encoded_write(unsigned char *out, const struct encoded *encoded)
 {
-    memcpy(out, encoded->head, encoded->head_size);
+    if (LIKELY(encoded->head_size == 1)) {
+        *out = encoded->head[0];
+    } else {
+        memcpy(out, encoded->head, encoded->head_size);
+    }
     out += encoded->head_size;
     if (encoded->data.size > 0) {
         memcpy(out, encoded->data.data, encoded->data.size);
         out += encoded->data.size;
     }
-    backlen_write(out, encoded->head_size + encoded->data.size);
+    listpack_backlen_write(out, encoded->head_size + encoded->data.size);
 }
 
 /* ---- decoding ---- */
 
-/** Bytes of the encoding with lengths, in front of the data. 0: no such encoding. Reads one byte.
- */
-static inline uint32_t
-head_size_of(unsigned char first)
-{
-    if (first < 0xC0) {
-        return 1;
-    }
-    if (first < 0xF0) {
-        return 2;
-    }
-    static const uint8_t sizes[16] = {5, 3, 4, 5, 9};
-    return sizes[first & 15];
-}
-
-/** The element without its backlen. Reads its head only. */
-static inline uint64_t
-body_size_of(const unsigned char *element)
-{
-    unsigned char first = element[0];
-    if (first < 0x80) {
-        return 1;
-    }
-    if (first < 0xC0) {
-        return 1U + (first & 63U);
-    }
-    if (first < 0xE0) {
-        return 2;
-    }
-    if (first < 0xF0) {
-        return 2U + ((first & 15U) << 8 | element[1]);
-    }
-    if (first == LISTPACK_STRING_32) {
-        uint32_t size;
-        memcpy(&size, element + 1, sizeof(size));
-        return UINT64_C(5) + size;
-    }
-    return head_size_of(first);
-}
-
 static inline uint32_t
 element_size(const unsigned char *element)
 {
-    uint64_t size = body_size_of(element);
-    return (uint32_t)(size + backlen_size(size));
+    /* Nearly all are short texts or small numbers. */
+    unsigned char first = element[0];
+    if (LIKELY(first < 0xC0)) {
+        return first < 0x80 ? 2U : 2U + (first & 63U);
+    }
+    uint64_t size = listpack_body_size(element);
+    return (uint32_t)(size + listpack_backlen_size(size));
 }
 
 static int64_t
@@ -235,10 +168,10 @@ decode(const unsigned char *element)
         return (struct listpack_item){
             .is_integer = true, .integer = bits < 4096 ? (int64_t)bits : (int64_t)bits - 8192};
     }
-    uint32_t head_size = head_size_of(first);
+    uint32_t head_size = listpack_head_size(first);
     if (first <= LISTPACK_STRING_32) {
         return (struct listpack_item){
-            .bytes = slice_of(element + head_size, body_size_of(element) - head_size)};
+            .bytes = slice_of(element + head_size, listpack_body_size(element) - head_size)};
     }
     return (struct listpack_item){.is_integer = true,
                                   .integer = load_signed(element + 1, head_size - 1)};
@@ -247,7 +180,7 @@ decode(const unsigned char *element)
 static inline const unsigned char *
 element_at(const struct listpack *listpack, uint32_t position)
 {
-    ASSERT_SLOW(position >= HEADER_SIZE && position < listpack_size(listpack) - 1);
+    ASSERT_SLOW(position >= LISTPACK_HEADER_SIZE && position < listpack_size(listpack) - 1);
     return listpack->bytes + position;
 }
 
@@ -264,7 +197,7 @@ count_read(const struct listpack *listpack)
 static void
 header_write(struct listpack *listpack, uint32_t size, uint32_t count)
 {
-    uint16_t stored = (uint16_t)MIN(count, (uint32_t)COUNT_UNKNOWN);
+    uint16_t stored = (uint16_t)MIN(count, (uint32_t)LISTPACK_COUNT_UNKNOWN);
     memcpy(listpack->bytes, &size, sizeof(size));
     memcpy(listpack->bytes + sizeof(size), &stored, sizeof(stored));
 }
@@ -273,8 +206,8 @@ static uint32_t
 count_walk(const struct listpack *listpack)
 {
     uint32_t count = 0;
-    const unsigned char *element = listpack->bytes + HEADER_SIZE;
-    for (; *element != END; element += element_size(element)) {
+    const unsigned char *element = listpack->bytes + LISTPACK_HEADER_SIZE;
+    for (; *element != LISTPACK_END; element += element_size(element)) {
         count++;
     }
     return count;
@@ -284,7 +217,7 @@ uint32_t
 listpack_count(const struct listpack *listpack)
 {
     uint16_t count = count_read(listpack);
-    return LIKELY(count != COUNT_UNKNOWN) ? count : count_walk(listpack);
+    return LIKELY(count != LISTPACK_COUNT_UNKNOWN) ? count : count_walk(listpack);
 }
 
 /** After a change; the bytes are as they will be, the end mark too. */
@@ -293,9 +226,9 @@ count_change(struct listpack *listpack, uint32_t added, uint32_t removed)
 {
     uint32_t count = count_read(listpack);
     uint32_t size = listpack_size(listpack);
-    if (count != COUNT_UNKNOWN) {
+    if (count != LISTPACK_COUNT_UNKNOWN) {
         count = count + added - removed;
-    } else if (size < COUNT_UNKNOWN * ELEMENT_SIZE_MIN + LISTPACK_SIZE_EMPTY) {
+    } else if (size < LISTPACK_COUNT_UNKNOWN * ELEMENT_SIZE_MIN + LISTPACK_SIZE_EMPTY) {
         /* So few bytes that they can be counted again, once. */
         count = count_walk(listpack);
     }
@@ -317,7 +250,7 @@ listpack_new(size_t room_size)
     struct listpack *listpack =
         object_block_new(sizeof(struct listpack) + LISTPACK_SIZE_EMPTY + room_size);
     header_write(listpack, LISTPACK_SIZE_EMPTY, 0);
-    listpack->bytes[HEADER_SIZE] = END;
+    listpack->bytes[LISTPACK_HEADER_SIZE] = LISTPACK_END;
     return listpack;
 }
 
@@ -354,7 +287,7 @@ listpack_reserve(struct listpack *listpack, size_t added_size)
 {
     ASSERT(listpack_fits(listpack, added_size));
     size_t size = used_size(listpack);
-    if (size + added_size <= object_size(listpack)) {
+    if (size + added_size <= object_block_size(listpack)) {
         return listpack;
     }
     return object_block_resize(listpack, size, size + added_size);
@@ -365,13 +298,13 @@ listpack_reserve(struct listpack *listpack, size_t added_size)
 static inline uint32_t
 position_or_none(const struct listpack *listpack, uint32_t position)
 {
-    return listpack->bytes[position] == END ? LISTPACK_NONE : position;
+    return listpack->bytes[position] == LISTPACK_END ? LISTPACK_NONE : position;
 }
 
 uint32_t
 listpack_first(const struct listpack *listpack)
 {
-    return position_or_none(listpack, HEADER_SIZE);
+    return position_or_none(listpack, LISTPACK_HEADER_SIZE);
 }
 
 uint32_t
@@ -384,7 +317,7 @@ listpack_next(const struct listpack *listpack, uint32_t position)
 static uint32_t
 element_before(const struct listpack *listpack, uint32_t position)
 {
-    if (position == HEADER_SIZE) {
+    if (position == LISTPACK_HEADER_SIZE) {
         return LISTPACK_NONE;
     }
     uint64_t size = 0;
@@ -395,7 +328,7 @@ element_before(const struct listpack *listpack, uint32_t position)
         size |= (uint64_t)(byte & 127U) << shift;
         shift += 7;
     } while ((byte & 128U) != 0);
-    ASSERT(size + HEADER_SIZE <= position);
+    ASSERT(size + LISTPACK_HEADER_SIZE <= position);
     return (uint32_t)(position - size);
 }
 
@@ -414,8 +347,8 @@ listpack_previous(const struct listpack *listpack, uint32_t position)
 static uint32_t
 seek_forward(const struct listpack *listpack, uint64_t index)
 {
-    const unsigned char *element = listpack->bytes + HEADER_SIZE;
-    for (; index > 0 && *element != END; index--) {
+    const unsigned char *element = listpack->bytes + LISTPACK_HEADER_SIZE;
+    for (; index > 0 && *element != LISTPACK_END; index--) {
         element += element_size(element);
     }
     return position_or_none(listpack, (uint32_t)(element - listpack->bytes));
@@ -436,7 +369,7 @@ uint32_t
 listpack_seek(const struct listpack *listpack, int64_t index)
 {
     uint32_t count = count_read(listpack);
-    if (count == COUNT_UNKNOWN) {
+    if (count == LISTPACK_COUNT_UNKNOWN) {
         return index >= 0 ? seek_forward(listpack, (uint64_t)index)
                           : seek_backward(listpack, 0 - (uint64_t)index);
     }
@@ -504,12 +437,21 @@ needle_of(struct slice text)
 static inline bool
 needle_is(const struct needle *needle, const unsigned char *element)
 {
+    size_t text_size = needle->text.size;
+    unsigned char first = element[0];
+    if (LIKELY((first & 0xC0) == 0x80)) {
+        /* What stands beside each other often begins alike and seldom ends so. */
+        return text_size == (first & 63U) &&
+               (text_size == 0 ||
+                (element[text_size] == (unsigned char)needle->text.data[text_size - 1] &&
+                 memcmp(element + 1, needle->text.data, text_size) == 0));
+    }
     struct listpack_item item = decode(element);
     if (item.is_integer) {
         return needle->is_integer && item.integer == needle->integer;
     }
-    return item.bytes.size == needle->text.size &&
-           memcmp(item.bytes.data, needle->text.data, item.bytes.size) == 0;
+    return item.bytes.size == text_size &&
+           memcmp(item.bytes.data, needle->text.data, text_size) == 0;
 }
 
 bool
@@ -528,11 +470,12 @@ listpack_find(const struct listpack *listpack, uint32_t position, struct slice t
     }
     struct needle needle = needle_of(text);
     const unsigned char *element = listpack->bytes + position;
-    while (*element != END) {
+    while (*element != LISTPACK_END) {
         if (needle_is(&needle, element)) {
             return (uint32_t)(element - listpack->bytes);
         }
-        for (uint32_t i = 0; i <= skip_count && *element != END; i++) {
+        element += element_size(element);
+        for (uint32_t i = 0; i < skip_count && *element != LISTPACK_END; i++) {
             element += element_size(element);
         }
     }
@@ -542,8 +485,14 @@ listpack_find(const struct listpack *listpack, uint32_t position, struct slice t
 size_t
 listpack_item_size(struct slice text)
 {
-    struct encoded encoded = encode_text(text);
-    return encoded_size(&encoded);
+    int64_t value;
+    size_t size = text.size + 1;
+    if (text.size <= INTEGER_TEXT_SIZE_MAX && number_parse_i64(text, &value)) {
+        size = encode_integer(value).head_size;
+    } else if (text.size >= 64) {
+        size += text.size < 4096 ? 1 : 4;
+    }
+    return size + listpack_backlen_size(size);
 }
 
 /* ---- changing ---- */
@@ -553,7 +502,7 @@ static struct listpack *
 splice(struct listpack *listpack, uint32_t position, size_t old_size, size_t new_size)
 {
     uint32_t size = listpack_size(listpack);
-    ASSERT(position >= HEADER_SIZE);
+    ASSERT(position >= LISTPACK_HEADER_SIZE);
     ASSERT(position + old_size < size);
     ASSERT(size - old_size + new_size <= LISTPACK_SIZE_MAX);
     uint32_t size_after = (uint32_t)(size - old_size + new_size);
@@ -578,7 +527,12 @@ static struct listpack *
 replace_encoded(struct listpack *listpack, uint32_t position, const struct encoded *encoded)
 {
     uint32_t old_size = element_size(element_at(listpack, position));
-    listpack = splice(listpack, position, old_size, encoded_size(encoded));
+    size_t new_size = encoded_size(encoded);
+    if (old_size == new_size) {
+        encoded_write(listpack->bytes + position, encoded);
+        return listpack;
+    }
+    listpack = splice(listpack, position, old_size, new_size);
     encoded_write(listpack->bytes + position, encoded);
     return object_block_shrink(listpack, used_size(listpack));
 }
@@ -601,7 +555,7 @@ struct listpack *
 listpack_prepend(struct listpack *listpack, struct slice text)
 {
     struct encoded encoded = encode_text(text);
-    return insert_encoded(listpack, HEADER_SIZE, &encoded);
+    return insert_encoded(listpack, LISTPACK_HEADER_SIZE, &encoded);
 }
 
 struct listpack *
@@ -652,7 +606,7 @@ range_end(const struct listpack *listpack, uint32_t position, uint32_t *count)
 {
     const unsigned char *element = listpack->bytes + position;
     uint32_t passed = 0;
-    for (; passed < *count && *element != END; passed++) {
+    for (; passed < *count && *element != LISTPACK_END; passed++) {
         element += element_size(element);
     }
     *count = passed;
@@ -695,53 +649,6 @@ listpack_append_from(struct listpack *listpack, const struct listpack *from, uin
     memcpy(listpack->bytes + end, from->bytes + position, size);
     count_change(listpack, count, 0);
     return listpack;
-}
-
-/* ---- foreign bytes ---- */
-
-/** Bytes of the element with its backlen; 0: there is none that is whole. */
-static uint64_t
-validate_element(const unsigned char *element, uint64_t left_size)
-{
-    uint32_t head_size = head_size_of(element[0]);
-    if (head_size == 0 || head_size > left_size) {
-        return 0;
-    }
-    uint64_t size = body_size_of(element);
-    uint32_t tail_size = backlen_size(size);
-    if (size + tail_size > left_size) {
-        return 0;
-    }
-    unsigned char tail[5];
-    backlen_write(tail, size);
-    return memcmp(element + size, tail, tail_size) == 0 ? size + tail_size : 0;
-}
-
-bool
-listpack_validate(struct slice bytes, uint32_t *count)
-{
-    const unsigned char *data = (const unsigned char *)bytes.data;
-    uint32_t size;
-    uint16_t stored_count;
-    if (bytes.size < LISTPACK_SIZE_EMPTY || bytes.size > LISTPACK_SIZE_MAX) {
-        return false;
-    }
-    memcpy(&size, data, sizeof(size));
-    memcpy(&stored_count, data + sizeof(size), sizeof(stored_count));
-    if (size != bytes.size || data[size - 1] != END) {
-        return false;
-    }
-    uint32_t end = size - 1;
-    uint32_t passed = 0;
-    for (uint32_t at = HEADER_SIZE; at < end; passed++) {
-        uint64_t element = validate_element(data + at, end - at);
-        if (element == 0) {
-            return false;
-        }
-        at += (uint32_t)element;
-    }
-    *count = passed;
-    return stored_count == COUNT_UNKNOWN || stored_count == passed;
 }
 
 /* ---- as an object ---- */

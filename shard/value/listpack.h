@@ -28,7 +28,7 @@
 #define LISTPACK_SIZE_EMPTY 7
 
 struct listpack {
-    struct object object;
+    struct object_block block;
     /** [u32 total bytes][u16 count, 65535: unknown][elements ...][0xFF], little-endian. What DUMP
      * and files carry. */
     unsigned char bytes[];

@@ -4,6 +4,7 @@
 #include "shard/value/listpack.h"
 #include "shard/value/packed.h"
 #include "shard/value/quicklist.h"
+#include "shard/value/stream.h"
 #include "shard/value/ztree.h"
 
 #include <string.h>
@@ -14,10 +15,16 @@
  * by type and encoding; the structures know nothing of each other, and a new one adds its line.
  *
  * A table and not a method pointer in the object: eight bytes for each small hash are a tenth of
- * what its fields take.
+ * what its fields take. For the same reason what is one block has one byte for its size:
  *
- * Rejected: collections in the core's own account from the start (a borrower on another core would
- * have to write the owner's counters, or copy what it edits).
+ *     struct object        [s s s s s s s s]   a multiple of 8: the lowest bit of the first byte is
+ * 0 struct object_block  [m]                 2 * class + 1: that bit is 1
+ *
+ * There are 16, 32, 48 and 64 bytes, and then 5, 6, 7 and 8 quarters of 64, of 128 and so on.
+ *
+ * Rejected: the size of a block from the allocator (a walk through its pages for each command, and
+ * no other allocator could stand in for it); collections in the core's own account from the start
+ * (a borrower on another core would have to write the owner's counters, or copy what it edits).
  */
 
 static const struct object_ops *const object_tables[][ENCODING_STREAM + 1] = {
@@ -27,7 +34,7 @@ static const struct object_ops *const object_tables[][ENCODING_STREAM + 1] = {
                    [ENCODING_HASHTABLE] = &packed_ops},
     [VALUE_ZSET] = {[ENCODING_LISTPACK] = &listpack_pair_ops, [ENCODING_SKIPLIST] = &ztree_ops},
     [VALUE_HASH] = {[ENCODING_LISTPACK] = &listpack_pair_ops, [ENCODING_HASHTABLE] = &packed_ops},
-    [VALUE_STREAM] = {[ENCODING_STREAM] = NULL},
+    [VALUE_STREAM] = {[ENCODING_STREAM] = &stream_ops},
 };
 
 const struct object_ops *
@@ -57,13 +64,13 @@ object_free_steps(struct object **object, enum value_type type, enum value_encod
                   uint32_t step_count_max)
 {
     ASSERT(step_count_max > 0);
-    uint64_t size = (*object)->size;
+    uint64_t size = object_size(*object);
     if (object_ops(type, encoding)->free_steps(*object, step_count_max)) {
         *object = NULL;
         return true;
     }
     /* Else whoever calls in a loop would do so forever. */
-    ASSERT((*object)->size < size);
+    ASSERT(object_size(*object) < size);
     return false;
 }
 
@@ -105,26 +112,51 @@ object_new(size_t type_size)
     return object;
 }
 
+/* ---- one block ---- */
+
+static uint8_t
+block_mark_of(size_t size)
+{
+    unsigned class;
+    if (size <= 64) {
+        class = size == 0 ? 0 : (unsigned)(size - 1) / 16;
+    } else {
+        /* The upper three bits of what is one less: 5 to 8 quarters of them, one class each. */
+        unsigned shift = 61 - (unsigned)__builtin_clzll((unsigned long long)(size - 1));
+        class = 4 * (shift - 3) + (unsigned)((size - 1) >> shift & 3);
+    }
+    ASSERT(class <= UINT8_MAX / 2);
+    return (uint8_t)(class << 1 | 1);
+}
+
+size_t
+object_block_class_size(size_t size)
+{
+    return object_block_mark_size(block_mark_of(size));
+}
+
 void *
 object_block_new(size_t block_size)
 {
-    size_t size = memory_class_size(block_size);
-    struct object *object = heap_alloc(size);
-    object->size = size;
-    return object;
+    ASSERT(block_size >= sizeof(struct object_block));
+    uint8_t mark = block_mark_of(block_size);
+    struct object_block *block = heap_alloc(object_block_mark_size(mark));
+    block->mark = mark;
+    return block;
 }
 
 void *
 object_block_resize(void *object, size_t used_size, size_t block_size)
 {
+    struct object_block *block = object;
     ASSERT(used_size <= block_size);
-    if (memory_class_size(block_size) == object_size(object)) {
+    uint8_t mark = block_mark_of(block_size);
+    if (mark == block->mark) {
         return object;
     }
-    struct object *fresh = object_block_new(block_size);
-    size_t size = fresh->size;
+    struct object_block *fresh = heap_alloc(object_block_mark_size(mark));
     memcpy(fresh, object, used_size);
-    fresh->size = size;
+    fresh->mark = mark;
     heap_free(object);
     return fresh;
 }

@@ -1,11 +1,13 @@
 /*
  * object.h: what all collections have in common: one heap object that knows its own byte count.
  *
- * Every structure that a key may hold besides a string begins with `struct object`. All of its
- * blocks come from object_alloc() (core/heap.h below it), never from a core's `struct memory`: so
- * whoever holds the key exclusively, its owner or a borrower on another core, grows, shrinks,
- * converts and frees it where he runs, and the owner settles the difference of `size` when the view
- * is committed. Nothing in here is shared: one thread at a time, and readers only while it is read.
+ * Every structure that a key may hold besides a string begins with `struct object`, or, where it is
+ * one block and nothing else, with `struct object_block`; object_size() reads both. All blocks
+ * come from object_alloc() or object_block_new() (core/heap.h below them), never from a core's
+ * `struct memory`: so whoever holds the key exclusively, its owner or a borrower on another core,
+ * grows, shrinks, converts and frees it where he runs, and the owner settles the difference of
+ * object_size() when the view is committed. Nothing in here is shared: one thread at a time, and
+ * readers only while it is read.
  *
  * A command on collections needs this page, the structure's header and shard/view.h. LPUSH on short
  * lists, whole:
@@ -41,11 +43,22 @@
 #include "core/memory.h"
 #include "shard/value/value.h"
 
-/** The first member of every collection. */
+#include <assert.h>
+
+/** The first member of every collection of more than one block. */
 struct object {
-    /** All bytes that it takes: the sum of memory_class_size() of its blocks, this one included. */
+    /** All bytes that it takes: the sum of memory_class_size() of its blocks, this one included.
+     * A multiple of 8, which is what tells it from a `struct object_block`. */
     uint64_t size;
 };
+
+/** The first member of every collection of one block. The block is as large as this says: what its
+ * structure does not use is room. */
+struct object_block {
+    /** Twice the number of the block's size class, and 1. */
+    uint8_t mark;
+};
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a mark lies on a size's lowest byte");
 
 /** What a structure can do for those who do not know it. Its table is defined in its own file and
  * named in object.c. */
@@ -64,9 +77,35 @@ struct object_ops {
 /** Of a collection that exists here; asserts that it does. */
 const struct object_ops *object_ops(enum value_type type, enum value_encoding encoding);
 
+/**
+ * What a block with this mark takes. The classes are 16, 32, 48 and 64 bytes, then four for each
+ * doubling: up to 128 KiB they are those of memory_class_size(). Beyond they go on like this, so
+ * that a block that grows moves four times for each doubling at any size.
+ */
+static inline size_t
+object_block_mark_size(uint8_t mark)
+{
+    unsigned class = mark >> 1;
+    if (class < 4) {
+        return (size_t)16 * (class + 1);
+    }
+    return (size_t)(5 + (class & 3)) << (3 + (class >> 2));
+}
+
+/** Of a collection of one block. */
+static inline size_t
+object_block_size(const void *object)
+{
+    return object_block_mark_size(((const struct object_block *)object)->mark);
+}
+
+/** All bytes that a collection takes beside its key, of either kind. */
 static inline size_t
 object_size(const void *object)
 {
+    if ((((const struct object_block *)object)->mark & 1) != 0) {
+        return object_block_size(object);
+    }
     return ((const struct object *)object)->size;
 }
 
@@ -110,31 +149,33 @@ void *object_realloc(struct object *object, void *block, size_t old_size, size_t
 /** The block that holds `struct object` itself (`type_size` bytes, zero but for the size). */
 void *object_new(size_t type_size);
 
-/* Structures of one block, which is always as large as `size` says: what it does not use is room.
- */
+/* Collections of one block: they begin with `struct object_block`. */
 
-/** A block for an object that has nothing else, `size` set. */
+/** What a block takes that holds `size` bytes: the next class. */
+size_t object_block_class_size(size_t size);
+
+/** A block for at least `block_size` bytes, which has its mark and nothing else yet. */
 void *object_block_new(size_t block_size);
 /** The same with other contents' size; the first `used_size` bytes are kept. */
 void *object_block_resize(void *object, size_t used_size, size_t block_size);
 
-/** At least `block_size` bytes; room is added so that growing in a loop costs amortised O(1). */
+/** At least `block_size` bytes. Each class is about a fifth larger than the last one, so that
+ * growing in a loop costs amortised O(1). */
 static inline void *
 object_block_grow(void *object, size_t used_size, size_t block_size)
 {
-    if (LIKELY(block_size <= object_size(object))) {
+    if (LIKELY(block_size <= object_block_size(object))) {
         return object;
     }
-    /* Up to there each class is about a fifth larger than the last one, beyond they are pages. */
-    size_t slack_size = block_size > (size_t)128 << 10 ? block_size / 8 : 0;
-    return object_block_resize(object, used_size, block_size + slack_size);
+    return object_block_resize(object, used_size, block_size);
 }
 
 /** Of a block that holds `block_size` bytes give back the rest, once that is more than half. */
 static inline void *
 object_block_shrink(void *object, size_t block_size)
 {
-    if (LIKELY(memory_class_size(block_size) > object_size(object) / 2)) {
+    /* A class is less than a quarter larger than what it is for. */
+    if (LIKELY(block_size > object_block_size(object) / 2)) {
         return object;
     }
     return object_block_resize(object, block_size, block_size);

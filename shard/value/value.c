@@ -1,6 +1,7 @@
 #include "shard/value/value.h"
 
 #include "shard/value/object.h"
+#include "shard/value/packed.h"
 
 /*
  * value.c: the names of types and encodings, and values that are collections, whatever these are:
@@ -60,6 +61,16 @@ value_object_size(const struct value *value)
 {
     ASSERT(value->is_object);
     return object_size(value->object);
+}
+
+int64_t
+value_object_deadline_ms(const struct value *value)
+{
+    ASSERT(value->is_object);
+    if (value->type == VALUE_HASH && value->encoding == ENCODING_HASHTABLE) {
+        return packed_first_ms(value->object);
+    }
+    return PACKED_NO_DEADLINE;
 }
 
 struct value

@@ -82,6 +82,8 @@ const char *value_type_name(enum value_type type);
 
 /** What a collection takes beside its entry, in bytes. */
 size_t value_object_size(const struct value *value);
+/** The first deadline of a collection's elements; -1: none has one. */
+int64_t value_object_deadline_ms(const struct value *value);
 /** A deep copy, which is in nobody's account yet. */
 struct value value_object_copy(const struct value *value);
 /** Free a collection, at once, however large it is. It is in nobody's account any more. */

@@ -275,6 +275,8 @@ item_remove(struct ztree *tree, struct ztree_place place, uint64_t hash)
     tree->count--;
     ztree_leaf_settle(tree, place.leaf);
     ztree_index_adjust(tree);
+    while (ztree_ids_compact(tree)) {
+    }
 }
 
 /** Give the element another score if it can stay in its leaf. */
@@ -348,6 +350,8 @@ ztree_remove_ranks(struct ztree *tree, uint64_t from, uint64_t to)
         to -= count;
         ztree_leaf_settle(tree, place.leaf);
         while (ztree_index_adjust(tree)) {
+        }
+        while (ztree_ids_compact(tree)) {
         }
     }
 }

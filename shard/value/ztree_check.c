@@ -102,10 +102,15 @@ ztree_is_valid(const struct ztree *tree)
     expect(&check, check.leaf_last == tree->leaf_last);
     expect(&check, ztree_index_count(tree) == tree->count);
     uint64_t free_count = 0;
-    for (uint32_t id = tree->node_free; id != ZTREE_NONE; free_count++) {
-        id = (uint32_t)((uintptr_t)*ztree_array_slot(&tree->nodes, id) >> 1);
+    for (uint32_t id = tree->node_free; id != ZTREE_NONE && check.is_valid; free_count++) {
+        expect(&check, ztree_node_is_free(*ztree_array_slot(&tree->nodes, id)));
+        expect(&check, free_count < tree->node_free_count);
+        id = ztree_node_free_next(tree, id);
     }
+    expect(&check, free_count == tree->node_free_count);
     expect(&check, check.node_count + free_count == tree->node_count);
+    expect(&check, free_count <= check.node_count + ZTREE_ID_SLACK);
+    expect(&check, !ztree_node_is_free(*ztree_array_slot(&tree->nodes, tree->node_count - 1)));
     for (uint32_t i = 0; i < tree->bucket_count; i++) {
         const void *bucket = *ztree_array_slot(&tree->buckets, i);
         check.size += bucket == NULL ? 0 : memory_class_size(ztree_bucket_size(bucket));

@@ -11,6 +11,9 @@
  * by the parents. A node that is full is halved, but for the last one of its level when something
  * is appended: then a new one begins, so that sets that grow in order fill their nodes. Nodes that
  * run low are joined with a neighbour below the same parent.
+ *
+ * Ids of nodes that are gone are used again, and where a tree has lost most of its nodes those with
+ * the last ids take smaller ones: else the table of ids would stay as long as it ever was.
  */
 #include "shard/value/ztree_internal.h"
 
@@ -429,4 +432,53 @@ ztree_leaf_settle(struct ztree *tree, uint32_t id)
             return;
         }
     }
+}
+
+/* ---- ids ---- */
+
+/** A leaf is called `to` now: its neighbours and the index know it by its id. */
+static void
+leaf_renamed(struct ztree *tree, uint32_t from, uint32_t to)
+{
+    const struct ztree_leaf *leaf = ztree_leaf_of(tree, to);
+    if (leaf->previous == ZTREE_NONE) {
+        tree->leaf_first = to;
+    } else {
+        ztree_leaf_of(tree, leaf->previous)->next = to;
+    }
+    if (leaf->next == ZTREE_NONE) {
+        tree->leaf_last = to;
+    } else {
+        ztree_leaf_of(tree, leaf->next)->previous = to;
+    }
+    for (uint32_t i = 0; i < leaf->node.count; i++) {
+        ztree_index_move(tree, ztree_hash(tree, ztree_leaf_member(leaf, i)), from, to);
+    }
+}
+
+bool
+ztree_ids_compact(struct ztree *tree)
+{
+    uint32_t used_count = tree->node_count - tree->node_free_count;
+    if (LIKELY(tree->node_free_count <= used_count + ZTREE_ID_SLACK)) {
+        return false;
+    }
+    uint32_t from = tree->node_count - 1;
+    uint32_t to = ztree_node_rename(tree, from);
+    const struct ztree_node *node = ztree_node_of(tree, to);
+    if (node->parent == ZTREE_NONE) {
+        tree->root = to;
+    } else {
+        struct ztree_inner *parent = ztree_inner_of(tree, node->parent);
+        parent->children[child_index(parent, from)] = to;
+    }
+    if (node->size != 0) {
+        leaf_renamed(tree, from, to);
+        return true;
+    }
+    const struct ztree_inner *inner = ztree_inner_of(tree, to);
+    for (uint32_t i = 0; i < node->count; i++) {
+        ztree_node_of(tree, inner->children[i])->parent = to;
+    }
+    return true;
 }

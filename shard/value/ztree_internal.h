@@ -26,12 +26,14 @@ struct ztree {
     struct object object;
     uint64_t seed;
     uint64_t count;
-    /** By id: leaves and inner nodes. A free id holds the next free one. */
+    /** By id: leaves and inner nodes. A free id holds the free ones before and behind it; the last
+     * id is never free. */
     struct ztree_array nodes;
     /** By number: struct ztree_bucket, or NULL. */
     struct ztree_array buckets;
-    uint32_t node_count; /* ids ever given out */
-    uint32_t node_free;  /* ZTREE_NONE: none */
+    uint32_t node_count; /* ids, the free ones too */
+    uint32_t node_free;  /* the first free one, ZTREE_NONE: none */
+    uint32_t node_free_count;
     uint32_t root;
     uint32_t height; /* levels of inner nodes: 0, the root is a leaf */
     uint32_t leaf_first;
@@ -94,6 +96,12 @@ struct ztree_inner {
     uint32_t counts[ZTREE_CHILDREN_MAX];
 };
 static_assert(sizeof(struct ztree_inner) <= 768, "fills its allocation class");
+
+/** Ids are below: two of them and a mark fit into a pointer. There are fewer elements than 32 bits
+ * count, and far fewer nodes. */
+#define ZTREE_ID_COUNT_MAX 0x7fffffffU
+/** So many more free ids than others there may be, so that small trees leave theirs alone. */
+#define ZTREE_ID_SLACK 64U
 
 /** A place in the order that elements are below of, or not. */
 struct ztree_bound {
@@ -219,6 +227,12 @@ ztree_node_is_free(const void *node)
     return ((uintptr_t)node & 1) != 0;
 }
 
+/** The next in the list of free ids, or ZTREE_NONE. */
+uint32_t ztree_node_free_next(const struct ztree *tree, uint32_t id);
+/** The id's block answers to another, free id now; the old one is gone or free. It is the caller's
+ * to tell all who know the block. Only where another id is free. Returns the new id. */
+uint32_t ztree_node_rename(struct ztree *tree, uint32_t id);
+
 /* ---- ztree_inner.c: the tree above the leaves ---- */
 
 /** The leaf where the bound lies, how many of its elements are below, and (rank may be NULL) of all
@@ -234,6 +248,9 @@ uint32_t ztree_leaf_add_right(struct ztree *tree, uint32_t id, double score);
 /** Elements have been removed: join it with a neighbour, or remove it if it is empty. The index is
  * told what moves. */
 void ztree_leaf_settle(struct ztree *tree, uint32_t id);
+/** Far more ids are free than used: give the block with the last id another one, so that the table
+ * of ids can be shorter. Any id may mean another block then. True: something was done. */
+bool ztree_ids_compact(struct ztree *tree);
 
 /* ---- ztree_index.c: from a member to its leaf ---- */
 

@@ -78,7 +78,8 @@ ztree_array_resize(struct object *object, struct ztree_array *array, uint32_t co
         array->segment_count++;
     }
     /* One spare segment stays, so that a count around a border does not allocate and free. */
-    while (array->segment_count > need + 1) {
+    uint32_t kept = count > ZTREE_SEGMENT_COUNT / 2 ? need + 1 : need;
+    while (array->segment_count > kept) {
         array->segment_count--;
         object_free(object, array->segments[array->segment_count],
                     ZTREE_SEGMENT_COUNT * sizeof(void *));
@@ -98,18 +99,59 @@ ztree_array_destroy(struct object *object, struct ztree_array *array)
 
 /* ---- ids ---- */
 
+/** What the slot of a free id holds: a mark in the lowest bit, which no block's address has, and
+ * the ids (ZTREE_ID_COUNT_MAX: none) before and behind it in the list of free ones. */
+static void *
+free_slot(uint32_t before, uint32_t behind)
+{
+    uint64_t before_bits = before == ZTREE_NONE ? ZTREE_ID_COUNT_MAX : before;
+    uint64_t behind_bits = behind == ZTREE_NONE ? ZTREE_ID_COUNT_MAX : behind;
+    return (void *)(uintptr_t)(before_bits << 32 | behind_bits << 1 | 1);
+}
+
+static uint32_t
+free_before(const struct ztree *tree, uint32_t id)
+{
+    uint32_t before = (uint32_t)((uintptr_t)*ztree_array_slot(&tree->nodes, id) >> 32);
+    return before == ZTREE_ID_COUNT_MAX ? ZTREE_NONE : before;
+}
+
+uint32_t
+ztree_node_free_next(const struct ztree *tree, uint32_t id)
+{
+    uint32_t behind = (uint32_t)(uintptr_t)*ztree_array_slot(&tree->nodes, id) >> 1;
+    return behind == ZTREE_ID_COUNT_MAX ? ZTREE_NONE : behind;
+}
+
+/** Out of the list of free ids. */
+static void
+free_unlink(struct ztree *tree, uint32_t id)
+{
+    uint32_t before = free_before(tree, id);
+    uint32_t behind = ztree_node_free_next(tree, id);
+    if (before == ZTREE_NONE) {
+        tree->node_free = behind;
+    } else {
+        *ztree_array_slot(&tree->nodes, before) = free_slot(free_before(tree, before), behind);
+    }
+    if (behind != ZTREE_NONE) {
+        *ztree_array_slot(&tree->nodes, behind) =
+            free_slot(before, ztree_node_free_next(tree, behind));
+    }
+    tree->node_free_count--;
+}
+
 uint32_t
 ztree_node_add(struct ztree *tree, void *node)
 {
     uint32_t id = tree->node_free;
     if (id != ZTREE_NONE) {
-        void **slot = ztree_array_slot(&tree->nodes, id);
-        tree->node_free = (uint32_t)((uintptr_t)*slot >> 1);
-        *slot = node;
+        free_unlink(tree, id);
+        *ztree_array_slot(&tree->nodes, id) = node;
         return id;
     }
     id = tree->node_count;
-    ASSERT(id < ZTREE_NONE - 1);
+    ASSERT(id < ZTREE_ID_COUNT_MAX);
     tree->node_count++;
     ztree_array_resize(&tree->object, &tree->nodes, tree->node_count);
     *ztree_array_slot(&tree->nodes, id) = node;
@@ -119,9 +161,31 @@ ztree_node_add(struct ztree *tree, void *node)
 void
 ztree_node_drop(struct ztree *tree, uint32_t id)
 {
-    /* A mark in the lowest bit: a block's address never has it. */
-    *ztree_array_slot(&tree->nodes, id) = (void *)(((uintptr_t)tree->node_free << 1) | 1);
+    uint32_t first = tree->node_free;
+    *ztree_array_slot(&tree->nodes, id) = free_slot(ZTREE_NONE, first);
+    if (first != ZTREE_NONE) {
+        *ztree_array_slot(&tree->nodes, first) = free_slot(id, ztree_node_free_next(tree, first));
+    }
     tree->node_free = id;
+    tree->node_free_count++;
+    if (id + 1 < tree->node_count) {
+        return;
+    }
+    /* Each of these was freed once, so that is paid for. */
+    while (ztree_node_is_free(*ztree_array_slot(&tree->nodes, tree->node_count - 1))) {
+        free_unlink(tree, tree->node_count - 1);
+        tree->node_count--;
+    }
+    ztree_array_resize(&tree->object, &tree->nodes, tree->node_count);
+}
+
+uint32_t
+ztree_node_rename(struct ztree *tree, uint32_t id)
+{
+    ASSERT(tree->node_free != ZTREE_NONE);
+    uint32_t to = ztree_node_add(tree, ztree_node_of(tree, id));
+    ztree_node_drop(tree, id);
+    return to;
 }
 
 /* ---- leaves ---- */

@@ -440,3 +440,40 @@ Test(object, counts_its_blocks)
     object_free(object, NULL, 20);
     heap_free(object);
 }
+
+Test(object, a_block_names_its_class_in_one_byte)
+{
+    for (size_t size = 9; size <= 131072; size++) {
+        cr_assert_eq(object_block_class_size(size), memory_class_size(MAX(size, (size_t)16)));
+    }
+    size_t last = 131072;
+    for (size_t size = 131073; size <= (size_t)3 << 30; size += size / 64) {
+        size_t class_size = object_block_class_size(size);
+        cr_assert(class_size >= size && class_size >= last && class_size % 4096 == 0);
+        cr_assert_lt(class_size - size, size / 4);
+        cr_assert_eq(object_block_class_size(class_size), class_size);
+        last = class_size;
+    }
+}
+
+Test(object, a_block_knows_its_size_as_it_grows_and_shrinks)
+{
+    unsigned char *object = object_block_new(1);
+    size_t used_size = 1;
+    for (; used_size < 300000; used_size += 1 + used_size / 50) {
+        object = object_block_grow(object, used_size, used_size + 1 + used_size / 50);
+        cr_assert_leq(used_size + 1 + used_size / 50, object_size(object));
+        cr_assert_eq(object_size(object), object_block_size(object));
+        memset(object + used_size, (int)(used_size & 127), 1 + used_size / 50);
+    }
+    for (size_t at = 1; at < used_size; at += 1 + at / 50) {
+        cr_assert_eq(object[at], at & 127);
+    }
+    while (used_size > 1) {
+        used_size = MAX(used_size * 9 / 10, (size_t)1);
+        object = object_block_shrink(object, used_size);
+        cr_assert_geq(object_size(object), used_size);
+        cr_assert(object_size(object) <= 2 * used_size || object_size(object) == 16);
+    }
+    heap_free(object);
+}

@@ -439,6 +439,50 @@ Test(ztree, ascending_and_descending_fill_their_leaves)
     }
 }
 
+Test(ztree, shrinks_wherever_its_elements_were)
+{
+    enum { COUNT = 60000, STRIDE = 1500 };
+    for (int is_by_rank = 0; is_by_rank < 2; is_by_rank++) {
+        struct ztree *tree = ztree_new(3);
+        uint64_t empty_size = object_size(tree);
+        struct random random;
+        random_create(&random, 5);
+        uint32_t order[COUNT];
+        for (uint32_t i = 0; i < COUNT; i++) {
+            uint32_t other = (uint32_t)random_below(&random, i + 1);
+            order[i] = order[other];
+            order[other] = i;
+        }
+        for (uint32_t i = 0; i < COUNT; i++) {
+            number_put(tree, order[i], order[i]);
+        }
+        uint64_t full_size = object_size(tree);
+        /* What stays is spread over nodes of any age. */
+        for (uint32_t i = 0; i < COUNT; i++) {
+            if (is_by_rank != 0) {
+                uint64_t rank = ztree_count(tree) - 1 - i / STRIDE;
+                if (i % STRIDE == 0) {
+                    ztree_remove_ranks(tree, rank - (STRIDE - 1), rank);
+                }
+            } else if (order[i] % STRIDE != 0) {
+                number_remove(tree, order[i]);
+            }
+            if (i % 5000 == 0) {
+                cr_assert(ztree_is_valid(tree));
+            }
+        }
+        cr_assert(ztree_is_valid(tree));
+        cr_assert_eq(ztree_count(tree), COUNT / STRIDE);
+        cr_assert_lt(object_size(tree), empty_size + 4096);
+        for (uint32_t i = 0; i < COUNT; i++) {
+            number_put(tree, order[i], order[i]);
+        }
+        cr_assert(ztree_is_valid(tree));
+        cr_assert_leq(object_size(tree), full_size + full_size / 50);
+        ztree_delete(tree);
+    }
+}
+
 Test(ztree, freed_in_steps)
 {
     struct ztree *tree = ztree_new(3);
