@@ -16,7 +16,10 @@ import subprocess
 import sys
 import time
 
+import feature_scenarios
 import load_scenarios
+import pubsub_scenarios
+import value_scenarios
 import weight_scenarios
 from generators import find_generator
 from servers import Server
@@ -32,6 +35,13 @@ SCENARIOS = {
     "connections": weight_scenarios.connections,
     "idle": weight_scenarios.idle,
     "expiry": weight_scenarios.expiry,
+    "families": value_scenarios.families,
+    "large": value_scenarios.large,
+    "members": value_scenarios.members,
+    "turns": value_scenarios.turns,
+    "pubsub": pubsub_scenarios.pubsub,
+    "transactions": feature_scenarios.transactions,
+    "blocking": feature_scenarios.blocking,
 }
 
 
@@ -99,7 +109,7 @@ def parse_arguments():
         epilog="scenarios: " + "; ".join(f"{name}: {function.__doc__.rstrip('.')}"
                                          for name, function in SCENARIOS.items()))
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="default: all")
-    parser.add_argument("--full", action="store_true", help="longer, and 10M keys in one slot")
+    parser.add_argument("--full", action="store_true", help="longer, and 10M keys in one slot, 10M members in one value")
     parser.add_argument("--pairs", type=int, help="pairs of runs (5; full: 9)")
     parser.add_argument("--seconds", type=int, help="seconds of each run (3; full: 8)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="keys loaded before (1000000)")

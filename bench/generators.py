@@ -148,14 +148,23 @@ def find_redis_benchmark():
     return RedisBenchmark(path)
 
 
-def core_aware_load(path, server, cpus, keys_path, mode, seconds, pipeline, conn_count):
-    """GETs of keys that the connection's core owns (local) or does not (remote), by bench/load."""
-    words = [path, "-p", server.port, "-k", keys_path, "-m", mode, "-t", seconds, "-P", pipeline,
-             "-c", conn_count]
+def own_load(path, server, cpus, source, seconds, pipeline, conn_count):
+    words = [path, "-p", server.port, *source, "-t", seconds, "-P", pipeline, "-c", conn_count]
     text, cpu_s = drive(server, pinned(cpus, [str(word) for word in words]))
     fields = dict(part.split("=") for part in text.split())
     requests = int(fields["requests"])
     return Sample(requests, requests / float(fields["seconds"]), cpu_s * 1e6 / requests)
+
+
+def core_aware_load(path, server, cpus, keys_path, mode, seconds, pipeline, conn_count):
+    """GETs of keys that the connection's core owns (local) or does not (remote), by bench/load."""
+    return own_load(path, server, cpus, ("-k", keys_path, "-m", mode), seconds, pipeline,
+                    conn_count)
+
+
+def lines_load(path, server, cpus, lines_path, seconds, pipeline, conn_count):
+    """Requests drawn from the lines of a file, by bench/load."""
+    return own_load(path, server, cpus, ("-l", lines_path), seconds, pipeline, conn_count)
 
 
 def alternate(runs, pair_count):

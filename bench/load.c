@@ -1,5 +1,6 @@
 /*
- * load.c: a load generator that knows which core owns a key and which core serves its connection.
+ * load.c: a load generator that knows which core owns a key and which core serves its connection,
+ * or that draws whole requests from a file.
  *
  * Ordinary generators pick keys blindly, so over two shards half of their requests cross to another
  * core and half do not. What the crossing costs is the difference between a run of only the one and
@@ -11,11 +12,17 @@
  *     0 {a}:2     remote: {b}:1 {b}:2 ...               {a}:1 {a}:2 ...
  *     1 {b}:1
  *
- * A connection sends a batch of GETs, waits for all of its replies and sends the next. One thread,
- * since it only has to keep a few connections busy; requests are laid out once and copied.
+ * With -l the file holds requests instead, one for each line, words apart by single blanks; each
+ * connection draws from all of them. A line may hold several commands, apart by tabs, that are sent
+ * together (MULTI ... EXEC); they count as one request. That is for what redis-benchmark cannot
+ * say: its random numbers have leading zeros, which are no index.
  *
- * Invariant: a reply that is not a value is counted and fails the run, so that no number is ever
- * taken of a server that answers with errors or has lost the keys.
+ * A connection sends a batch of requests, waits for all of its replies and sends the next. One
+ * thread, since it only has to keep a few connections busy; requests are laid out once and copied.
+ *
+ * Invariant: a reply to a GET that is not a value, or any reply that is an error, is counted and
+ * fails the run, so that no number is ever taken of a server that answers with errors or has lost
+ * the keys.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -34,6 +41,7 @@
 #define CONN_COUNT_MAX 512
 #define CORE_COUNT_MAX 256
 #define KEY_SIZE_MAX 128
+#define LINE_SIZE_MAX 4096
 /* Holds a batch's replies of usual size at one read, and any CLIENT INFO. */
 #define READ_SIZE 65536
 
@@ -49,13 +57,15 @@ struct options {
     int pipeline;
     double duration_s;
     const char *keys_path;
+    const char *lines_path;
     enum load_mode mode;
 };
 
 struct request {
-    char text[KEY_SIZE_MAX + 64];
+    char *text;
     size_t size;
     int core;
+    int reply_count;
 };
 
 struct conn {
@@ -78,6 +88,8 @@ struct load {
     struct options options;
     struct request *requests;
     uint32_t request_count;
+    uint32_t request_capacity;
+    size_t request_size_max;
     struct conn *conns;
     uint64_t reply_count;
     uint64_t miss_count;
@@ -119,34 +131,95 @@ random_below(uint64_t *state, uint32_t bound)
     return (uint32_t)(((*state >> 32) * bound) >> 32);
 }
 
+/** Takes over the text, which is on the heap. */
 static void
-keys_read(struct load *load)
+request_add(struct load *load, char *text, size_t size, int core, int reply_count)
 {
-    FILE *file = fopen(load->options.keys_path, "r");
-    if (file == NULL) {
-        die(load->options.keys_path);
+    if (load->request_count == load->request_capacity) {
+        load->request_capacity = load->request_capacity * 2 + 1024;
+        load->requests = realloc(load->requests, load->request_capacity * sizeof(*load->requests));
+        if (load->requests == NULL) {
+            die("out of memory");
+        }
     }
-    uint32_t capacity = 1024;
-    load->requests = allocate(capacity * sizeof(*load->requests));
+    load->requests[load->request_count++] =
+        (struct request){.text = text, .size = size, .core = core, .reply_count = reply_count};
+    if (size > load->request_size_max) {
+        load->request_size_max = size;
+    }
+}
+
+static void
+keys_read(struct load *load, FILE *file)
+{
     char key[KEY_SIZE_MAX + 1];
     int core;
     while (fscanf(file, "%d %128s", &core, key) == 2) {
-        if (load->request_count == capacity) {
-            capacity *= 2;
-            load->requests = realloc(load->requests, capacity * sizeof(*load->requests));
-            if (load->requests == NULL) {
-                die("out of memory");
-            }
+        char *text = allocate(KEY_SIZE_MAX + 64);
+        int size = snprintf(text, KEY_SIZE_MAX + 64, "*2\r\n$3\r\nGET\r\n$%zu\r\n%s\r\n",
+                            strlen(key), key);
+        request_add(load, text, (size_t)size, core, 1);
+    }
+}
+
+/** Append one command in RESP. Returns the bytes written; `out` has room for them. */
+static size_t
+command_write(char *out, size_t size_max, char *command)
+{
+    size_t word_count = 1;
+    for (const char *blank = strchr(command, ' '); blank != NULL; blank = strchr(blank + 1, ' ')) {
+        word_count++;
+    }
+    size_t size = (size_t)snprintf(out, size_max, "*%zu\r\n", word_count);
+    char *rest = command;
+    for (char *word = strsep(&rest, " "); word != NULL; word = strsep(&rest, " ")) {
+        size += (size_t)snprintf(out + size, size_max - size, "$%zu\r\n%s\r\n", strlen(word), word);
+    }
+    return size;
+}
+
+static void
+lines_read(struct load *load, FILE *file)
+{
+    char line[LINE_SIZE_MAX];
+    while (fgets(line, sizeof(line), file) != NULL) {
+        line[strcspn(line, "\r\n")] = '\0';
+        size_t break_count = 2;
+        for (const char *at = line; *at != '\0'; at++) {
+            break_count += (*at == ' ') + 2 * (*at == '\t');
         }
-        struct request *request = &load->requests[load->request_count++];
-        request->core = core;
-        request->size = (size_t)snprintf(request->text, sizeof(request->text),
-                                         "*2\r\n$3\r\nGET\r\n$%zu\r\n%s\r\n", strlen(key), key);
+        /* A header of less than 16 bytes for each word and each command. */
+        size_t size_max = strlen(line) + 16 * (break_count + 1);
+        char *text = allocate(size_max);
+        size_t size = 0;
+        int reply_count = 0;
+        char *rest = line;
+        for (char *command = strsep(&rest, "\t"); command != NULL; command = strsep(&rest, "\t")) {
+            size += command_write(text + size, size_max - size, command);
+            reply_count++;
+        }
+        request_add(load, text, size, 0, reply_count);
+    }
+}
+
+static void
+requests_read(struct load *load)
+{
+    bool is_lines = load->options.lines_path != NULL;
+    const char *path = is_lines ? load->options.lines_path : load->options.keys_path;
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        die(path);
+    }
+    if (is_lines) {
+        lines_read(load, file);
+    } else {
+        keys_read(load, file);
     }
     fclose(file);
     if (load->request_count == 0) {
         errno = 0;
-        die("the key file is empty");
+        die("the file is empty");
     }
 }
 
@@ -214,7 +287,7 @@ conn_open(struct load *load, struct conn *conn, uint64_t seed)
     conn->random = seed * 0x9e3779b97f4a7c15u + 1;
     conn->core = load->options.mode == LOAD_ANY ? 0 : conn_ask_core(conn);
     conn_fill_pool(load, conn);
-    conn->batch = allocate((size_t)load->options.pipeline * sizeof(load->requests[0].text));
+    conn->batch = allocate((size_t)load->options.pipeline * load->request_size_max);
 }
 
 static void
@@ -222,13 +295,14 @@ conn_compose(struct load *load, struct conn *conn)
 {
     conn->batch_size = 0;
     conn->sent_size = 0;
+    conn->awaited_count = 0;
     for (int i = 0; i < load->options.pipeline; i++) {
         uint32_t index = conn->pool[random_below(&conn->random, conn->pool_count)];
         const struct request *request = &load->requests[index];
         memcpy(conn->batch + conn->batch_size, request->text, request->size);
         conn->batch_size += request->size;
+        conn->awaited_count += request->reply_count;
     }
-    conn->awaited_count = load->options.pipeline;
 }
 
 static void
@@ -247,31 +321,44 @@ conn_send(struct conn *conn)
     }
 }
 
-/** Size of the whole reply at `data`, 0 when it has not arrived yet. Counts what it is. */
+/** Size of the whole reply at `data`, with all that it holds; 0 when it has not arrived yet. */
 static size_t
-reply_take(struct load *load, const char *data, size_t size)
+reply_size(const char *data, size_t size)
 {
     const char *end = memchr(data, '\n', size);
     if (end == NULL) {
         return 0;
     }
-    size_t header_size = (size_t)(end - data) + 1;
-    if (data[0] != '$') {
-        load->error_count += data[0] == '-';
-        load->miss_count += data[0] != '-';
-        return header_size;
+    size_t taken = (size_t)(end - data) + 1;
+    long number = data[0] == '$' || data[0] == '*' ? strtol(data + 1, NULL, 10) : -1;
+    if (data[0] == '$' && number >= 0) {
+        taken += (size_t)number + 2;
     }
-    long value_size = strtol(data + 1, NULL, 10);
-    if (value_size < 0) {
-        load->miss_count++;
-        return header_size;
+    for (long i = 0; data[0] == '*' && i < number; i++) {
+        size_t part = taken < size ? reply_size(data + taken, size - taken) : 0;
+        if (part == 0) {
+            return 0;
+        }
+        taken += part;
     }
-    size_t reply_size = header_size + (size_t)value_size + 2;
-    if (reply_size > READ_SIZE) {
+    return taken <= size ? taken : 0;
+}
+
+/** The same, and counts what it is. */
+static size_t
+reply_take(struct load *load, const char *data, size_t size)
+{
+    size_t taken = reply_size(data, size);
+    if (taken == 0 && size == READ_SIZE) {
         errno = 0;
-        die("a value is too large for this generator");
+        die("a reply is too large for this generator");
     }
-    return reply_size <= size ? reply_size : 0;
+    if (taken > 0 && data[0] == '-') {
+        load->error_count++;
+    } else if (taken > 0 && load->options.lines_path == NULL) {
+        load->miss_count += data[0] != '$' || data[1] == '-';
+    }
+    return taken;
 }
 
 static void
@@ -284,11 +371,11 @@ conn_receive(struct load *load, struct conn *conn)
     conn->read_size += (size_t)rc;
     size_t taken_size = 0;
     while (taken_size < conn->read_size) {
-        size_t reply_size = reply_take(load, conn->read + taken_size, conn->read_size - taken_size);
-        if (reply_size == 0) {
+        size_t size = reply_take(load, conn->read + taken_size, conn->read_size - taken_size);
+        if (size == 0) {
             break;
         }
-        taken_size += reply_size;
+        taken_size += size;
         conn->awaited_count--;
         load->reply_count++;
     }
@@ -346,7 +433,7 @@ options_read(int argc, char **argv)
 {
     struct options options = {.conn_count = 1, .pipeline = 30, .duration_s = 2, .mode = LOAD_ANY};
     int letter;
-    while ((letter = getopt(argc, argv, "p:c:P:t:k:m:")) != -1) {
+    while ((letter = getopt(argc, argv, "p:c:P:t:k:l:m:")) != -1) {
         switch (letter) {
         case 'p':
             options.port = atoi(optarg);
@@ -363,6 +450,9 @@ options_read(int argc, char **argv)
         case 'k':
             options.keys_path = optarg;
             break;
+        case 'l':
+            options.lines_path = optarg;
+            break;
         case 'm':
             options.mode = strcmp(optarg, "local") == 0    ? LOAD_LOCAL
                            : strcmp(optarg, "remote") == 0 ? LOAD_REMOTE
@@ -372,10 +462,11 @@ options_read(int argc, char **argv)
             exit(2);
         }
     }
-    if (options.port <= 0 || options.keys_path == NULL || options.conn_count < 1 ||
-        options.conn_count > CONN_COUNT_MAX || options.pipeline < 1) {
-        fprintf(stderr, "usage: load -p PORT -k KEYFILE [-c CONNECTIONS] [-P PIPELINE]"
-                        " [-t SECONDS] [-m any|local|remote]\n");
+    if (options.port <= 0 || (options.keys_path == NULL) == (options.lines_path == NULL) ||
+        options.conn_count < 1 || options.conn_count > CONN_COUNT_MAX || options.pipeline < 1) {
+        fprintf(stderr,
+                "usage: load -p PORT (-k KEYFILE | -l LINEFILE) [-c CONNECTIONS] [-P PIPELINE]"
+                " [-t SECONDS] [-m any|local|remote]\n");
         exit(2);
     }
     return options;
@@ -385,7 +476,7 @@ int
 main(int argc, char **argv)
 {
     struct load load = {.options = options_read(argc, argv)};
-    keys_read(&load);
+    requests_read(&load);
     load.conns = allocate((size_t)load.options.conn_count * sizeof(*load.conns));
     uint32_t core_conns[CORE_COUNT_MAX] = {0};
     for (int i = 0; i < load.options.conn_count; i++) {
@@ -409,6 +500,9 @@ main(int argc, char **argv)
         close(load.conns[i].fd);
         free(load.conns[i].pool);
         free(load.conns[i].batch);
+    }
+    for (uint32_t i = 0; i < load.request_count; i++) {
+        free(load.requests[i].text);
     }
     free(load.conns);
     free(load.requests);
