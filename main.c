@@ -361,6 +361,8 @@ thread_main(void *argument)
     char name[16];
     snprintf(name, sizeof(name), "core-%u", index);
     (void)prctl(PR_SET_NAME, name);
+    /* Sleeps of some microseconds: the usual slack is 50. */
+    (void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     int32_t cpu = -1;
     if (server->topology.pinned && topology_pin(server->topology.cpus[index]) == 0) {
         cpu = server->topology.cpus[index];

@@ -156,6 +156,7 @@ config_check_fn config_check_title;
 config_check_fn config_check_oom_score;
 config_check_fn config_check_percentile;
 config_check_fn config_check_save;
+config_check_fn config_check_notify;
 config_check_fn config_check_dbfilename;
 config_check_fn config_check_appendfilename;
 config_check_fn config_check_appenddirname;

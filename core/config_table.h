@@ -33,6 +33,9 @@ CONFIG_INT(shards, "shards", "", 0, 1024, 0, CONFIG_IMMUTABLE,
 CONFIG_ENUM(io_backend, "io-backend", "", config_io_backend_words, CONFIG_IO_BACKEND_AUTO,
             CONFIG_IMMUTABLE,
             "how cores talk to the kernel; auto = io_uring where the kernel lets us, else epoll")
+CONFIG_INT(turn_gather_us, "turn-gather-us", "", 0, 1000, 20, 0,
+           "microseconds that a core under a load of deep pipelines lets input gather before it "
+           "serves it, so that it wakes up less often; 0: never")
 CONFIG_INT(mail_poll_us, "mail-poll-us", "", 0, 1000, 5, 0,
            "microseconds that a core with unanswered forwarded requests looks for mail before it "
            "sleeps; 0 = sleep at once")
@@ -89,8 +92,7 @@ CONFIG_BOOL(tls_replication, "tls-replication", "", false, CONFIG_NOT_YET, "repl
 CONFIG_BOOL(tls_cluster, "tls-cluster", "", false, CONFIG_NOT_YET, "cluster bus over TLS")
 CONFIG_STRING(tls_cert_file, "tls-cert-file", "", NULL, "", CONFIG_NOT_YET, "TLS certificate")
 CONFIG_STRING(tls_key_file, "tls-key-file", "", NULL, "", CONFIG_NOT_YET, "TLS private key")
-CONFIG_STRING(tls_ca_cert_file, "tls-ca-cert-file", "", NULL, "", CONFIG_NOT_YET,
-              "TLS authorities")
+CONFIG_STRING(tls_ca_cert_file, "tls-ca-cert-file", "", NULL, "", CONFIG_NOT_YET, "TLS authorities")
 CONFIG_STRING(tls_ca_cert_dir, "tls-ca-cert-dir", "", NULL, "", CONFIG_NOT_YET,
               "folder of TLS authorities")
 CONFIG_STRING(tls_key_file_pass, "tls-key-file-pass", "", NULL, "", CONFIG_NOT_YET,
@@ -105,10 +107,8 @@ CONFIG_STRING(tls_dh_params_file, "tls-dh-params-file", "", NULL, "", CONFIG_NOT
               "Diffie-Hellman parameters")
 CONFIG_STRING(tls_auth_clients, "tls-auth-clients", "", NULL, "yes", CONFIG_NOT_YET,
               "ask clients for a TLS certificate")
-CONFIG_STRING(tls_protocols, "tls-protocols", "", NULL, "", CONFIG_NOT_YET,
-              "TLS versions")
-CONFIG_STRING(tls_ciphers, "tls-ciphers", "", NULL, "", CONFIG_NOT_YET,
-              "ciphers of TLS 1.2")
+CONFIG_STRING(tls_protocols, "tls-protocols", "", NULL, "", CONFIG_NOT_YET, "TLS versions")
+CONFIG_STRING(tls_ciphers, "tls-ciphers", "", NULL, "", CONFIG_NOT_YET, "ciphers of TLS 1.2")
 CONFIG_STRING(tls_ciphersuites, "tls-ciphersuites", "", NULL, "", CONFIG_NOT_YET,
               "ciphers of TLS 1.3")
 CONFIG_BOOL(tls_prefer_server_ciphers, "tls-prefer-server-ciphers", "", false, CONFIG_NOT_YET,
@@ -116,11 +116,9 @@ CONFIG_BOOL(tls_prefer_server_ciphers, "tls-prefer-server-ciphers", "", false, C
 CONFIG_BOOL(tls_session_caching, "tls-session-caching", "", true, CONFIG_NOT_YET,
             "resume TLS sessions")
 CONFIG_INT(tls_session_cache_size, "tls-session-cache-size", "", 0, INT32_MAX, 20480,
-           CONFIG_NOT_YET,
-           "TLS sessions to remember")
+           CONFIG_NOT_YET, "TLS sessions to remember")
 CONFIG_INT(tls_session_cache_timeout, "tls-session-cache-timeout", "", 0, INT32_MAX, 300,
-           CONFIG_NOT_YET,
-           "seconds to remember a TLS session")
+           CONFIG_NOT_YET, "seconds to remember a TLS session")
 
 /* ---- the process ---- */
 CONFIG_INT(databases, "databases", "", 1, INT32_MAX, 16, CONFIG_IMMUTABLE,
@@ -136,8 +134,7 @@ CONFIG_ENUM(loglevel, "loglevel", "", config_loglevel_words, CONFIG_LOGLEVEL_NOT
             "least important lines that are logged")
 CONFIG_STRING(logfile, "logfile", "", NULL, "", CONFIG_IMMUTABLE,
               "file for the log; empty = standard output")
-CONFIG_BOOL(syslog_enabled, "syslog-enabled", "", false, CONFIG_IMMUTABLE,
-            "copy the log to syslog")
+CONFIG_BOOL(syslog_enabled, "syslog-enabled", "", false, CONFIG_IMMUTABLE, "copy the log to syslog")
 CONFIG_STRING(syslog_ident, "syslog-ident", "", NULL, "tessera", CONFIG_IMMUTABLE,
               "name of the server in syslog")
 CONFIG_ENUM(syslog_facility, "syslog-facility", "", config_syslog_facility_words, LOG_LOCAL0,
@@ -158,9 +155,8 @@ CONFIG_ENUM(oom_score_adj, "oom-score-adj", "", config_oom_score_adj_words, CONF
             CONFIG_NOT_YET, "set the kernel's out-of-memory score")
 CONFIG_LIST(oom_score_adj_values, "oom-score-adj-values", "", config_check_oom_score, 3, 3,
             "0 200 800", CONFIG_NOT_YET, "scores of master, replica and child")
-CONFIG_ENUM(enable_debug_command, "enable-debug-command", "", config_access_words,
-            CONFIG_ACCESS_NO, CONFIG_IMMUTABLE,
-            "who may use DEBUG; local = clients of this machine")
+CONFIG_ENUM(enable_debug_command, "enable-debug-command", "", config_access_words, CONFIG_ACCESS_NO,
+            CONFIG_IMMUTABLE, "who may use DEBUG; local = clients of this machine")
 CONFIG_ENUM(enable_protected_configs, "enable-protected-configs", "", config_access_words,
             CONFIG_ACCESS_NO, CONFIG_IMMUTABLE, "who may change protected directives by CONFIG SET")
 CONFIG_ENUM(enable_module_command, "enable-module-command", "", config_access_words,
@@ -179,8 +175,7 @@ CONFIG_BOOL(dynamic_hz, "dynamic-hz", "", true, 0,
             "taken for compatibility: cores do background work in every turn")
 CONFIG_INT(io_threads, "io-threads", "", 1, 128, 1, CONFIG_IMMUTABLE | CONFIG_NEVER,
            "every core does its own input and output: set `shards`")
-CONFIG_BOOL(io_threads_do_reads, "io-threads-do-reads", "", false,
-            CONFIG_IMMUTABLE | CONFIG_NEVER,
+CONFIG_BOOL(io_threads_do_reads, "io-threads-do-reads", "", false, CONFIG_IMMUTABLE | CONFIG_NEVER,
             "every core does its own input and output: set `shards`")
 CONFIG_STRING(server_cpulist, "server_cpulist", "", NULL, "", CONFIG_IMMUTABLE | CONFIG_NEVER,
               "cores follow the affinity mask: start the server under taskset")
@@ -192,20 +187,31 @@ CONFIG_STRING(bgsave_cpulist, "bgsave_cpulist", "", NULL, "", CONFIG_IMMUTABLE |
               "there are no child processes")
 
 /* ---- watching ---- */
-CONFIG_INT(slowlog_log_slower_than_us, "slowlog-log-slower-than", "", -1, INT64_MAX, 10000,
-           CONFIG_NOT_YET,
+CONFIG_INT(slowlog_log_slower_than_us, "slowlog-log-slower-than",
+           "commandlog-execution-slower-than", -1, INT64_MAX, 10000, 0,
            "microseconds from which a command is noted in the slow log; -1 = none")
-CONFIG_INT(slowlog_max_len, "slowlog-max-len", "", 0, INT64_MAX, 128, CONFIG_NOT_YET,
-           "entries that the slow log keeps")
+CONFIG_INT(slowlog_max_len, "slowlog-max-len", "commandlog-slow-execution-max-len", 0, INT64_MAX,
+           128, 0, "entries that the slow log keeps")
+CONFIG_INT(commandlog_request_larger_than, "commandlog-request-larger-than", "", -1, INT64_MAX,
+           1 << 20, 0,
+           "bytes of a request from which it is noted in the log of large requests; -1 = none")
+CONFIG_INT(commandlog_large_request_max_len, "commandlog-large-request-max-len", "", 0, INT64_MAX,
+           128, 0, "entries that the log of large requests keeps")
+CONFIG_INT(commandlog_reply_larger_than, "commandlog-reply-larger-than", "", -1, INT64_MAX, 1 << 20,
+           0,
+           "bytes of a reply from which its command is noted in the log of large replies; "
+           "-1 = none")
+CONFIG_INT(commandlog_large_reply_max_len, "commandlog-large-reply-max-len", "", 0, INT64_MAX, 128,
+           0, "entries that the log of large replies keeps")
 CONFIG_BOOL(latency_tracking, "latency-tracking", "", true, 0,
             "count the durations of each command")
 CONFIG_LIST(latency_tracking_info_percentiles, "latency-tracking-info-percentiles", "",
             config_check_percentile, 0, 64, "50 99 99.9", 0,
             "percentiles that INFO latencystats shows")
-CONFIG_INT(latency_monitor_threshold_ms, "latency-monitor-threshold", "", 0, INT64_MAX, 0,
-           CONFIG_NOT_YET, "milliseconds from which the latency monitor notes an event; 0 = off")
-CONFIG_STRING(notify_keyspace_events, "notify-keyspace-events", "", NULL, "", CONFIG_NOT_YET,
-              "classes of keyspace events that are published")
+CONFIG_INT(latency_monitor_threshold_ms, "latency-monitor-threshold", "", 0, INT64_MAX, 0, 0,
+           "milliseconds from which the latency monitor notes an event; 0 = off")
+CONFIG_STRING(notify_keyspace_events, "notify-keyspace-events", "", config_check_notify, "", 0,
+              "classes of keyspace events that are published, and where: K by key, E by event")
 
 /* ---- memory ---- */
 CONFIG_MEMORY(maxmemory, "maxmemory", "", 0, UINT64_MAX, 0, CONFIG_NOT_YET,
@@ -239,18 +245,15 @@ CONFIG_BOOL(activedefrag, "activedefrag", "", false, CONFIG_NOT_YET,
 CONFIG_MEMORY(active_defrag_ignore_bytes, "active-defrag-ignore-bytes", "", 1, INT64_MAX, 100 << 20,
               CONFIG_NOT_YET, "waste from which values are moved")
 CONFIG_INT(active_defrag_threshold_lower, "active-defrag-threshold-lower", "", 0, 1000, 10,
-           CONFIG_NOT_YET,
-           "percent of waste from which values are moved")
+           CONFIG_NOT_YET, "percent of waste from which values are moved")
 CONFIG_INT(active_defrag_threshold_upper, "active-defrag-threshold-upper", "", 0, 1000, 100,
-           CONFIG_NOT_YET,
-           "percent of waste from which they are moved at full effort")
+           CONFIG_NOT_YET, "percent of waste from which they are moved at full effort")
 CONFIG_INT(active_defrag_cycle_min, "active-defrag-cycle-min", "", 1, 99, 1, CONFIG_NOT_YET,
            "least percent of CPU time for moving values")
 CONFIG_INT(active_defrag_cycle_max, "active-defrag-cycle-max", "", 1, 99, 25, CONFIG_NOT_YET,
            "most percent of CPU time for moving values")
 CONFIG_INT(active_defrag_max_scan_fields, "active-defrag-max-scan-fields", "", 1, INT64_MAX, 1000,
-           CONFIG_NOT_YET,
-           "elements that are moved at a stretch")
+           CONFIG_NOT_YET, "elements that are moved at a stretch")
 CONFIG_BOOL(jemalloc_bg_thread, "jemalloc-bg-thread", "", true, CONFIG_NEVER,
             "the allocator is mimalloc, which needs no thread")
 
@@ -262,7 +265,7 @@ CONFIG_MEMORY(hash_max_listpack_value, "hash-max-listpack-value", "hash-max-zipl
 CONFIG_INT(list_max_listpack_size, "list-max-listpack-size", "list-max-ziplist-size", INT32_MIN,
            INT32_MAX, -2, 0,
            "elements of a list's listpack; -1 to -5 = 4, 8, 16, 32, 64 KB instead")
-CONFIG_INT(list_compress_depth, "list-compress-depth", "", 0, INT32_MAX, 0, CONFIG_NOT_YET,
+CONFIG_INT(list_compress_depth, "list-compress-depth", "", 0, INT32_MAX, 0, 0,
            "listpacks at both ends of a list that stay uncompressed; 0 = no compression")
 CONFIG_INT(set_max_listpack_entries, "set-max-listpack-entries", "", 0, INT64_MAX, 128, 0,
            "members up to which a set that is no set of integers is one listpack")
@@ -313,8 +316,8 @@ CONFIG_BOOL(no_appendfsync_on_rewrite, "no-appendfsync-on-rewrite", "", false, 0
             "do not force the log to the disk while it is rewritten; matters with appendonly")
 CONFIG_INT(auto_aof_rewrite_percentage, "auto-aof-rewrite-percentage", "", 0, INT32_MAX, 100, 0,
            "growth after which the log is rewritten; 0 = never; matters with appendonly")
-CONFIG_MEMORY(auto_aof_rewrite_min_size, "auto-aof-rewrite-min-size", "", 0, INT64_MAX, 64 << 20,
-              0, "size below which the log is not rewritten; matters with appendonly")
+CONFIG_MEMORY(auto_aof_rewrite_min_size, "auto-aof-rewrite-min-size", "", 0, INT64_MAX, 64 << 20, 0,
+              "size below which the log is not rewritten; matters with appendonly")
 CONFIG_BOOL(aof_load_truncated, "aof-load-truncated", "", true, 0,
             "load a log whose end is torn; matters with appendonly")
 CONFIG_BOOL(aof_use_rdb_preamble, "aof-use-rdb-preamble", "", true, CONFIG_NOT_YET,
@@ -371,19 +374,17 @@ CONFIG_ENUM(repl_diskless_load, "repl-diskless-load", "", config_diskless_load_w
             CONFIG_DISKLESS_LOAD_DISABLED, CONFIG_NOT_YET,
             "load the master's snapshot without a file")
 CONFIG_BOOL(replica_ignore_disk_write_errors, "replica-ignore-disk-write-errors", "", false,
-            CONFIG_NOT_YET,
-            "a replica goes on after a failed write to its log")
+            CONFIG_NOT_YET, "a replica goes on after a failed write to its log")
 CONFIG_STRING(propagation_error_behavior, "propagation-error-behavior", "", NULL, "ignore",
-              CONFIG_NOT_YET,
-              "what an error in replicated commands leads to")
+              CONFIG_NOT_YET, "what an error in replicated commands leads to")
 
 /* ---- cluster ---- */
 CONFIG_BOOL(cluster_enabled, "cluster-enabled", "", false, CONFIG_IMMUTABLE | CONFIG_NOT_YET,
             "be a node of a cluster")
 CONFIG_STRING(cluster_config_file, "cluster-config-file", "", NULL, "nodes.conf",
               CONFIG_IMMUTABLE | CONFIG_NOT_YET, "file of the node's view of the cluster")
-CONFIG_INT(cluster_node_timeout_ms, "cluster-node-timeout", "", 0, INT64_MAX, 15000,
-           CONFIG_NOT_YET, "milliseconds after which a silent node is suspected")
+CONFIG_INT(cluster_node_timeout_ms, "cluster-node-timeout", "", 0, INT64_MAX, 15000, CONFIG_NOT_YET,
+           "milliseconds after which a silent node is suspected")
 CONFIG_BOOL(cluster_require_full_coverage, "cluster-require-full-coverage", "", true,
             CONFIG_NOT_YET, "refuse queries while some slot has no node")
 CONFIG_INT(cluster_replica_validity_factor, "cluster-replica-validity-factor",
@@ -391,17 +392,16 @@ CONFIG_INT(cluster_replica_validity_factor, "cluster-replica-validity-factor",
            "how stale a replica may be to stand for election")
 CONFIG_INT(cluster_migration_barrier, "cluster-migration-barrier", "", 0, INT32_MAX, 1,
            CONFIG_NOT_YET, "replicas that a master keeps when one moves away")
-CONFIG_BOOL(cluster_replica_no_failover, "cluster-replica-no-failover",
-            "cluster-slave-no-failover", false, CONFIG_NOT_YET,
-            "a replica never stands for election")
+CONFIG_BOOL(cluster_replica_no_failover, "cluster-replica-no-failover", "cluster-slave-no-failover",
+            false, CONFIG_NOT_YET, "a replica never stands for election")
 CONFIG_BOOL(cluster_allow_reads_when_down, "cluster-allow-reads-when-down", "", false,
             CONFIG_NOT_YET, "answer reads while the cluster is down")
 CONFIG_STRING(cluster_announce_ip, "cluster-announce-ip", "", NULL, "", CONFIG_NOT_YET,
               "address that the node tells others")
 CONFIG_INT(cluster_announce_port, "cluster-announce-port", "", 0, 65535, 0, CONFIG_NOT_YET,
            "port that the node tells others")
-CONFIG_INT(cluster_announce_bus_port, "cluster-announce-bus-port", "", 0, 65535, 0,
-           CONFIG_NOT_YET, "bus port that the node tells others")
+CONFIG_INT(cluster_announce_bus_port, "cluster-announce-bus-port", "", 0, 65535, 0, CONFIG_NOT_YET,
+           "bus port that the node tells others")
 CONFIG_INT(cluster_port, "cluster-port", "", 0, 65535, 0, CONFIG_IMMUTABLE | CONFIG_NOT_YET,
            "port of the cluster bus; 0 = port + 10000")
 CONFIG_INT(cluster_announce_tls_port, "cluster-announce-tls-port", "", 0, 65535, 0, CONFIG_NOT_YET,
@@ -409,14 +409,11 @@ CONFIG_INT(cluster_announce_tls_port, "cluster-announce-tls-port", "", 0, 65535,
 CONFIG_STRING(cluster_announce_hostname, "cluster-announce-hostname", "", NULL, "", CONFIG_NOT_YET,
               "host name that the node tells others")
 CONFIG_STRING(cluster_preferred_endpoint_type, "cluster-preferred-endpoint-type", "", NULL, "ip",
-              CONFIG_NOT_YET,
-              "what clients are sent to")
+              CONFIG_NOT_YET, "what clients are sent to")
 CONFIG_BOOL(cluster_allow_replica_migration, "cluster-allow-replica-migration", "", true,
-            CONFIG_NOT_YET,
-            "replicas move to masters that have none")
+            CONFIG_NOT_YET, "replicas move to masters that have none")
 CONFIG_BOOL(cluster_allow_pubsubshard_when_down, "cluster-allow-pubsubshard-when-down", "", true,
-            CONFIG_NOT_YET,
-            "serve shard channels while the cluster is down")
+            CONFIG_NOT_YET, "serve shard channels while the cluster is down")
 CONFIG_MEMORY(cluster_link_sendbuf_limit, "cluster-link-sendbuf-limit", "", 0, UINT64_MAX, 0,
               CONFIG_NOT_YET, "bytes that may wait for a node; 0 = no limit")
 

@@ -179,6 +179,44 @@ config_check_save(char **text, struct config_reason *reason)
     return NULL;
 }
 
+/** In redis-server's order, with "A" for the ten classes that it stands for. */
+const char *
+config_check_notify(char **text, struct config_reason *reason)
+{
+    static const char order[] = "g$lshzxetdnKEm";
+    static const char all[] = "g$lshzxetd";
+    bool is_set[sizeof(order)] = {false};
+    for (const char *at = *text; *at != '\0'; at++) {
+        const char *letter = strchr(order, *at);
+        if (letter == NULL && *at != 'A') {
+            return "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
+        }
+        for (size_t i = 0; *at == 'A' && i < sizeof(all) - 1; i++) {
+            is_set[i] = true;
+        }
+        if (letter != NULL) {
+            is_set[letter - order] = true;
+        }
+    }
+    bool has_all = true;
+    for (size_t i = 0; i < sizeof(all) - 1; i++) {
+        has_all = has_all && is_set[i];
+    }
+    char plain[sizeof(order) + 1];
+    size_t size = 0;
+    if (has_all) {
+        plain[size++] = 'A';
+    }
+    for (size_t i = has_all ? sizeof(all) - 1 : 0; i < sizeof(order) - 1; i++) {
+        if (is_set[i]) {
+            plain[size++] = order[i];
+        }
+    }
+    free(*text);
+    *text = config_string_copy(slice_of(plain, size));
+    return NULL;
+}
+
 const char *
 config_check_dbfilename(char **text, struct config_reason *reason)
 {

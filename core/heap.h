@@ -15,6 +15,9 @@
 #include <mimalloc.h>
 #endif
 
+/** mimalloc's own default. */
+#define HEAP_PURGE_DELAY_MS 25
+
 /** At least `size` bytes, uninitialised, aligned for any type. Never NULL, aborts on exhaustion. */
 static inline void *
 heap_alloc(size_t size)
@@ -45,6 +48,21 @@ heap_alloc_lines(size_t count, size_t size)
     ASSERT(memory != NULL);
 #endif
     return memory;
+}
+
+/** Give pages that become free back to the system with the call that frees them, or (the usual
+ * way) in larger runs after a while: those may take milliseconds in whatever turn they fall. For
+ * all threads; a hint. */
+static inline void
+heap_purge_at_once(bool is_at_once)
+{
+#ifdef TESSERA_SYSTEM_MALLOC
+    (void)is_at_once;
+#elif MI_MALLOC_VERSION >= 210
+    mi_option_set(mi_option_purge_delay, is_at_once ? 0 : HEAP_PURGE_DELAY_MS);
+#else
+    mi_option_set(mi_option_decommit_delay, is_at_once ? 0 : HEAP_PURGE_DELAY_MS);
+#endif
 }
 
 /** NULL is nothing to free. Any thread. */

@@ -13,6 +13,12 @@
 /** Turns shorter than this cannot have used 1 ms of CPU time: theirs is not asked for. */
 #define TURN_LONG_NS 200000
 
+/** The load is looked at so often. */
+#define WINDOW_NS 1000000
+/** In a window: turns that make it worth while, and requests in each of them. */
+#define GATHER_TURNS_MIN 16
+#define GATHER_WORK_MIN 8
+
 static void
 receive_mail(void *context, struct mail *mail)
 {
@@ -51,6 +57,30 @@ sleep_ns(struct reactor *reactor)
     return (uint64_t)wait_ms * 1000000;
 }
 
+/**
+ * A core that is faster than its clients wakes up for each of them: with deep pipelines a wake-up,
+ * a receive and a send for every batch are most of what it does. When many short turns follow each
+ * other, each with a pipeline of work, input is left to gather for some microseconds, so that a
+ * turn serves several connections. Requests that come alone are never put off: they are what
+ * latency is measured by.
+ */
+static void
+watch_load(struct reactor *reactor)
+{
+    uint64_t passed_ns = reactor->now_ns - reactor->window_start_ns;
+    if (passed_ns < WINDOW_NS) {
+        return;
+    }
+    uint64_t work_count = reactor->ops->work_count(reactor->owner);
+    uint64_t turns = reactor->turn_count - reactor->window_turn_count;
+    uint64_t work = work_count - reactor->window_work_count;
+    reactor->is_gathering =
+        passed_ns < 2 * WINDOW_NS && turns >= GATHER_TURNS_MIN && work >= turns * GATHER_WORK_MIN;
+    reactor->window_start_ns = reactor->now_ns;
+    reactor->window_turn_count = reactor->turn_count;
+    reactor->window_work_count = work_count;
+}
+
 /** Wait for the world or for other cores. */
 static void
 reactor_wait(struct reactor *reactor, bool has_more)
@@ -65,6 +95,10 @@ reactor_wait(struct reactor *reactor, bool has_more)
             ring_wait(reactor->ring, 0);
             return;
         }
+    }
+    if (reactor->is_gathering && reactor->gather_max_ns > 0 &&
+        reactor->ops->pending_count(reactor->owner) == 0) {
+        ring_gather(reactor->ring, reactor->gather_max_ns);
     }
     uint64_t timeout_ns = sleep_ns(reactor);
     if (timeout_ns == 0 || !mail_park(reactor->exchange, reactor->core)) {
@@ -83,6 +117,7 @@ reactor_turn(struct reactor *reactor)
     reactor->now_ms = clock_unix_ms();
     reactor->now_ns = clock_monotonic_ns();
     reactor->turn_count++;
+    watch_load(reactor);
     ops->begin(owner);
     bool has_more = mail_receive(reactor->exchange, reactor->core, REACTOR_MAIL_MAX, receive_mail,
                                  reactor) == REACTOR_MAIL_MAX;

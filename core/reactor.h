@@ -25,6 +25,8 @@ struct reactor_ops {
     void (*flush)(void *owner);
     /** Requests sent to other cores and not yet answered. */
     uint32_t (*pending_count)(void *owner);
+    /** Requests executed so far, for whomever. */
+    uint64_t (*work_count)(void *owner);
     /** When something is due next, by the wall clock; INT64_MAX: nothing. */
     int64_t (*next_ms)(void *owner);
 };
@@ -38,7 +40,14 @@ struct reactor {
     _Atomic bool is_stopping; /* set by any thread, which wakes the ring then */
     /** How long to look for mail before sleeping while other cores owe answers; 0: not at all. */
     uint64_t mail_poll_ns;
+    /** Under a load of deep pipelines: how long to let input gather before a turn; 0: never. */
+    uint64_t gather_max_ns;
     struct clock_scale clock_scale;
+    /* ---- the load of the last millisecond ---- */
+    uint64_t window_start_ns;
+    uint64_t window_turn_count;
+    uint64_t window_work_count;
+    bool is_gathering;
     /* ---- the turn's ---- */
     int64_t now_ms;
     uint64_t now_ns;

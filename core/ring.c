@@ -226,6 +226,14 @@ ring_submit(struct ring *ring)
 }
 
 void
+ring_gather(struct ring *ring, uint64_t gather_ns)
+{
+    if (ring->ready.count == 0) {
+        ring->calls->gather(ring, gather_ns);
+    }
+}
+
+void
 ring_wake(struct ring *ring)
 {
     /* Pairs with the exchange where the back end sees the wake-up: what was published before this

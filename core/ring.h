@@ -102,6 +102,10 @@ uint32_t ring_wait(struct ring *ring, uint64_t timeout_ns);
 /** Hand started operations to the kernel now, without waiting or calling anybody. */
 void ring_submit(struct ring *ring);
 
+/** Submit what was started, and let completions gather for `gather_ns` (some microseconds), or
+ * until there are many, for the next ring_wait() to take together. One system call, one sleep. */
+void ring_gather(struct ring *ring, uint64_t gather_ns);
+
 /** Make the owner's current or next ring_wait() return. Any thread; costs a system call. */
 void ring_wake(struct ring *ring);
 

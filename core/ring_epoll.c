@@ -36,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 /* As many as a turn can use without growing its latency; what is left comes with the next call. */
@@ -418,6 +419,17 @@ epoll_submit(struct ring *ring)
 }
 
 static void
+epoll_gather(struct ring *ring, uint64_t gather_ns)
+{
+    struct ring_epoll *epoll = ring_epoll_of(ring);
+    struct timespec duration = {.tv_nsec = (long)gather_ns};
+    if (epoll->readable.count == 0) {
+        ring->counters.wait_count++;
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &duration, NULL);
+    }
+}
+
+static void
 epoll_delete(struct ring *ring)
 {
     struct ring_epoll *epoll = ring_epoll_of(ring);
@@ -434,6 +446,7 @@ static const struct ring_calls epoll_calls = {
     .delete = epoll_delete,
     .wait = epoll_ring_wait,
     .submit = epoll_submit,
+    .gather = epoll_gather,
     .start = epoll_start,
     .send = epoll_send,
     .cancel = epoll_cancel,

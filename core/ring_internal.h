@@ -55,6 +55,7 @@ struct ring_calls {
     void (*delete)(struct ring *ring);
     uint32_t (*wait)(struct ring *ring, uint64_t timeout_ns);
     void (*submit)(struct ring *ring);
+    void (*gather)(struct ring *ring, uint64_t gather_ns);
     /** Begin any operation but a send; `kind`, `fd` and the memory are set. */
     void (*start)(struct ring *ring, struct ring_op *op);
     /** Begin a send; address and size are its vector. */

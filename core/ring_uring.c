@@ -485,6 +485,21 @@ uring_submit(struct ring *ring)
     }
 }
 
+/** Completions that are enough for a turn: waking up for more saves little. */
+#define GATHER_COUNT 64
+
+static void
+uring_gather(struct ring *ring, uint64_t gather_ns)
+{
+    struct ring_uring *uring = ring_uring_of(ring);
+    struct __kernel_timespec timeout = {.tv_nsec = (long long)gather_ns};
+    struct io_uring_cqe *cqe = NULL;
+    if (uring->unsubmitted.count == 0 && io_uring_cq_ready(&uring->io) == 0) {
+        uring->base.counters.wait_count++;
+        (void)io_uring_submit_and_wait_timeout(&uring->io, &cqe, GATHER_COUNT, &timeout, NULL);
+    }
+}
+
 static void
 uring_delete(struct ring *ring)
 {
@@ -503,6 +518,7 @@ const struct ring_calls uring_calls = {
     .delete = uring_delete,
     .wait = uring_wait,
     .submit = uring_submit,
+    .gather = uring_gather,
     .start = uring_start,
     .send = uring_send,
     .cancel = uring_cancel,

@@ -33,7 +33,8 @@
 void
 reply_create(struct reply *reply, struct output *output, uint8_t protocol)
 {
-    *reply = (struct reply){.output = output, .protocol = protocol};
+    *reply =
+        (struct reply){.output = output, .protocol = protocol, .start_size = output->byte_count};
 }
 
 /** Writes kind, number, CRLF to `out`; returns their size. */

@@ -12,6 +12,7 @@ struct reply {
     bool is_error;    /* the last command replied an error (statistics) */
     bool is_muted;    /* CLIENT REPLY OFF/SKIP: nothing is written */
     uint32_t error_count;
+    uint64_t start_size; /* of the output when the reply began */
     char error_code[24]; /* first word of the last error, NUL-terminated ("ERR", "WRONGTYPE") */
 };
 

@@ -17,7 +17,9 @@
  */
 #include "core/heap.h"
 #include "core/ring.h"
+#include "shard/commandlog.h"
 #include "shard/execute.h"
+#include "shard/multi.h"
 #include "shard/router_internal.h"
 #include "shard/value/raw.h"
 #include "shard/view_set.h"
@@ -40,6 +42,7 @@ struct batch {
     uint32_t argument_count;
     bool is_first_held; /* owner: requests[position] holds its keys already */
     struct output output;
+    struct commandlog_entry *logged; /* of its commands; only the coordinator knows the client */
     /* ---- owner, while it waits ---- */
     struct lock_request wait;
     struct list_node waiting_link;
@@ -77,6 +80,7 @@ batch_new(struct router *router, struct lane *lane, uint16_t owner)
     batch->retired_count = 0;
     batch->argument_count = 0;
     batch->is_first_held = false;
+    batch->logged = NULL;
     batch->follower_first = NULL;
     batch->follower_last = NULL;
     batch->wait.items = NULL;
@@ -117,6 +121,7 @@ request_retire(struct shard *shard, struct lane_item *item)
     struct request *request = container_of(item, struct request, item);
     uint32_t index = (uint32_t)(request - batch->requests);
     arguments_release(&batch->arguments[index]);
+    multi_delete(shard, request->multi);
     if (batch->arguments[index].argv < batch->storage ||
         batch->arguments[index].argv >= batch->storage + BATCH_ARGUMENTS_MAX) {
         heap_free(batch->arguments[index].argv);
@@ -181,6 +186,8 @@ batch_add(struct router *router, struct lane *lane, const struct request *reques
                                     .is_muted = (request->flags & REQUEST_MUTED) != 0,
                                     .retire = request_retire};
     lane_push(lane, &copy->item);
+    lane->has_mixed_owners =
+        lane->single_count > 0 && (lane->has_mixed_owners || lane->single_owner != owner);
     lane->single_count++;
     lane->single_owner = owner;
     return true;
@@ -209,6 +216,9 @@ batch_home(struct router *router, struct batch *batch)
     lane->single_count -= batch->count;
     if (batch->owner == router->shard->index) {
         lane->self_batch_count--;
+    }
+    if (UNLIKELY(batch->logged != NULL)) {
+        commandlog_settle(router->shard, batch->logged, lane->session);
     }
     for (uint32_t i = 0; i < batch->count; i++) {
         lane_item_done(lane, &batch->requests[i].item);
@@ -245,7 +255,14 @@ batch_execute_next(struct router *router, struct batch *batch)
 {
     struct request *request = &batch->requests[batch->position++];
     uint64_t size_before = batch->output.byte_count;
+    if (UNLIKELY(request->large_raw != NULL)) {
+        commandlog_arm(router->shard);
+    }
     execute_keys(router->shard, request, &batch->output);
+    struct commandlog_entry *logged = commandlog_take(router->shard);
+    if (UNLIKELY(logged != NULL)) {
+        batch->logged = commandlog_join(logged, batch->logged);
+    }
     request->item.reply_size = batch->output.byte_count - size_before;
 }
 

@@ -13,6 +13,8 @@
 #include "core/heap.h"
 #include "core/number.h"
 #include "shard/effect.h"
+#include "shard/notify.h"
+#include "shard/value/codec.h"
 
 #include <ctype.h>
 
@@ -59,6 +61,12 @@ call_scratch_free_blocks(struct call *call)
     call->scratch = NULL;
 }
 
+void
+call_miss(struct call *call, const struct view *view)
+{
+    call_event(call, view, NOTIFY_MISS, "keymiss");
+}
+
 /* ---- effects ---- */
 
 void
@@ -90,6 +98,33 @@ call_effect_set(struct call *call, struct view *view)
         argv[argc++] = slice_of(deadline, number_format_i64(deadline, view->deadline_ms));
     }
     call_effect(call, view, argv, argc);
+}
+
+void
+call_effect_value(struct call *call, struct view *view)
+{
+    if (call->effects == NULL) {
+        return;
+    }
+    if (!view->value.is_object) {
+        call_effect_set(call, view);
+        return;
+    }
+    struct rdb_writer writer;
+    rdb_writer_create(&writer, call->shard->config->rdbcompression);
+    codec_write_payload(&writer, &view->value);
+    char deadline[24];
+    int64_t deadline_ms = view->deadline_ms == VIEW_NO_DEADLINE ? 0 : view->deadline_ms;
+    struct slice argv[] = {
+        SLICE("RESTORE"),
+        view->key,
+        slice_of(deadline, number_format_i64(deadline, deadline_ms)),
+        rdb_writer_bytes(&writer),
+        SLICE("REPLACE"),
+        SLICE("ABSTTL"),
+    };
+    call_effect(call, view, argv, ARRAY_COUNT(argv));
+    rdb_writer_destroy(&writer);
 }
 
 void

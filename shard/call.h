@@ -10,6 +10,7 @@
 #include "shard/shard.h"
 #include "shard/view.h"
 
+struct grown_keys;
 struct session;
 struct scratch_block;
 
@@ -30,6 +31,8 @@ struct call {
     uint32_t part_count;
     void *shared;            /* what check() or prepare() made for the parts; run() frees it */
     struct effects *effects; /* NULL: nobody reads effects */
+    struct effects
+        *events; /* what call_event() and call_publish() say; never NULL where views are */
     struct scratch_block *scratch;
     /** A large argument that was received straight into its final memory, counted in nobody's
      * account (memory_disown): the view that stores argv's slice of it takes it and leaves NULL
@@ -37,11 +40,24 @@ struct call {
      * NULL: none. */
     struct raw *large_raw;
     uint16_t
-        coordinator; /* the core that holds the connection: replies end there, pins with them */
+        coordinator;     /* the core that holds the connection: replies end there, pins with them */
+    uint64_t session_id; /* of the client whose command it is */
+    /* ---- CALL_BLOCKS ---- */
+    int64_t block_timeout_ms;
+    uint32_t block_view_count;
+    const struct slice *block_argv;
+    struct grown_keys *grown; /* for call_key(); NULL where the row does not grow */
 };
 
 #define CALL_EXCLUSIVE (1u << 0) /* inside a whole-shard loan */
 #define CALL_NO_TOUCH (1u << 1)  /* the session's CLIENT NO-TOUCH */
+#define CALL_IN_MULTI (1u << 5)  /* one of several commands with the same views */
+#define CALL_MAY_BLOCK (1u << 2) /* call_block() will wait; not so inside MULTI and scripts */
+#define CALL_BLOCKS (1u << 3)    /* it was called */
+#define CALL_GROWS (1u << 4)     /* call_key() was asked for keys that are not borrowed yet */
+
+/** The event "keymiss". */
+void call_miss(struct call *call, const struct view *view);
 
 /** One lookup that counts as a hit or a miss. */
 static inline void
@@ -51,6 +67,22 @@ call_count(struct call *call, const struct view *view)
         call->shard->counters.hit_count++;
     } else {
         call->shard->counters.miss_count++;
+        if (UNLIKELY(call->shard->notify_classes != 0)) {
+            call_miss(call, view);
+        }
+    }
+}
+
+/** The lookups of a command that only reads: behind it, for one whose arguments are wrong (its
+ * error is an "ERR") has not looked. */
+static inline void
+call_count_reads(struct call *call)
+{
+    if (UNLIKELY(call->reply->is_error) && strcmp(call->reply->error_code, "ERR") == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < call->view_count; i++) {
+        call_count(call, call->views[i]);
     }
 }
 
@@ -59,12 +91,15 @@ static inline void
 call_run(struct call *call)
 {
     uint32_t flags = call->command->flags;
-    if ((flags & (CMD_READONLY | CMD_COUNT)) != 0 && (flags & CMD_NO_COUNT) == 0) {
+    if (UNLIKELY((flags & CMD_COUNT) != 0)) {
         for (uint32_t i = 0; i < call->view_count; i++) {
             call_count(call, call->views[i]);
         }
     }
     call->command->run(call);
+    if ((flags & (CMD_READONLY | CMD_NO_COUNT)) == CMD_READONLY) {
+        call_count_reads(call);
+    }
 }
 
 /** Memory that lives until the views of this call are committed. Never NULL. */
@@ -95,10 +130,34 @@ call_has_effects(const struct call *call)
 void call_effect_same(struct call *call, struct view *view);
 /** SET key value [PXAT deadline] of what the view holds now (a string). */
 void call_effect_set(struct call *call, struct view *view);
+/** The whole of what the view holds now, of any type, in place of whatever the key held: as
+ * call_effect_set(), or RESTORE key deadline payload REPLACE ABSTTL. */
+void call_effect_value(struct call *call, struct view *view);
 /** DEL key. */
 void call_effect_delete(struct call *call, struct view *view);
 /** PEXPIREAT key ms, or PERSIST key, from the view's deadline. */
 void call_effect_deadline(struct call *call, struct view *view);
+
+/**
+ * There is nothing to take: wait until the key of one of the first `waited_count` views has got a
+ * value of the command's type, then run again, on that key alone. `timeout_ms` 0: for ever. `argv`:
+ * the arguments for the next run, call->argv or what became of them, in call_scratch(). The handler
+ * replies nothing then. False: nothing blocks here; it replies what it would after the timeout.
+ */
+bool call_block(struct call *call, int64_t timeout_ms, uint32_t waited_count,
+                const struct slice *argv);
+
+/** The timeout of BLPOP and its kin: seconds, perhaps with a fraction; 0: none. False: the error
+ * has been replied. */
+bool call_block_timeout(struct call *call, uint32_t index, int64_t *timeout_ms);
+
+/**
+ * A key that the command line does not name (SORT's BY and GET patterns), to be read only, of any
+ * core. NULL: it is not borrowed yet. The handler then goes on to ask for all keys that it needs
+ * and ends without a reply; it runs again from its beginning when all of them are here, and the
+ * keys that it names may hold something else by then. Only for rows with `grows`; `key` is copied.
+ */
+struct view *call_key(struct call *call, struct slice key);
 
 /* Errors that many commands share, with redis-server's texts. */
 void call_syntax_error(struct call *call);      /* "ERR syntax error" */
@@ -134,6 +193,7 @@ struct part {
     int64_t number_2;
     uint64_t cursor;     /* SCOPE_WALK: state that travels */
     int32_t next_shard;  /* SCOPE_WALK: where to go on, -1: finished */
+    uint64_t tick_count; /* that it took; the runner's */
     struct output bytes; /* RESP or text, appended */
     struct reply reply;  /* writes into bytes, under the session's protocol */
     void *data;          /* from heap_alloc(), freed with the part */

@@ -17,7 +17,9 @@
 #include "core/heap.h"
 #include "core/log.h"
 #include "shard/arguments.h"
+#include "shard/block.h"
 #include "shard/execute.h"
+#include "shard/multi.h"
 #include "shard/router.h"
 #include "shard/shard.h"
 #include "shard/value/raw.h"
@@ -80,6 +82,7 @@ client_delete(struct client *client)
         large_raw_drop(shard, client->postponed->request.large_raw);
         client_postponed_delete(client);
     }
+    multi_discard(&client->session);
     session_destroy(&client->session);
     heap_free(client);
 }
@@ -135,6 +138,12 @@ client_closed(struct conn *conn)
     }
     count_traffic(client);
     shard_connection_ended(shard);
+    if (client->session.blocker != NULL) {
+        /* Its reply goes nowhere; with it the lane ends, now or when the reply is there. */
+        client->lane.output = NULL;
+        block_end(&client->session, BLOCK_GONE);
+        return;
+    }
     lane_abandon(&client->lane);
 }
 
@@ -188,8 +197,6 @@ client_ended(struct lane *lane)
     client_delete(container_of(lane, struct client, lane));
 }
 
-static const struct lane_ops client_lane_ops = {.resume = client_resume, .ended = client_ended};
-
 /* ---- running ---- */
 
 /** Parse what lies whole in the current buffer, and fetch what the requests will touch. */
@@ -235,6 +242,7 @@ static void
 adopt_session(struct session *session, struct request *request, int64_t now_ms)
 {
     request->db = session->db;
+    request->session_id = session->id;
     request->protocol = session->protocol;
     request->flags = 0;
     if (UNLIKELY(session->flags != 0)) {
@@ -249,6 +257,12 @@ adopt_session(struct session *session, struct request *request, int64_t now_ms)
         }
         if ((session->flags & SESSION_NO_TOUCH) != 0) {
             request->flags |= REQUEST_NO_TOUCH;
+        }
+        if ((session->flags & (SESSION_PUBSUB | SESSION_MONITOR)) != 0) {
+            request->flags |= REQUEST_LIMITED;
+        }
+        if ((session->flags & SESSION_MULTI) != 0) {
+            request->flags |= REQUEST_MULTI;
         }
     }
     session->last_command_ms = now_ms;
@@ -375,8 +389,10 @@ static bool
 exceeds_output_limit(struct client *client)
 {
     struct shard *shard = client->room->shard;
+    bool is_pubsub = (client->session.flags & SESSION_PUBSUB) != 0;
     const struct config_output_limit *limit =
-        &shard->config->client_output_buffer_limit[CONFIG_CLIENT_NORMAL];
+        &shard->config
+             ->client_output_buffer_limit[is_pubsub ? CONFIG_CLIENT_PUBSUB : CONFIG_CLIENT_NORMAL];
     uint64_t size = client_waiting_size(client);
     if (limit->hard_bytes != 0 && size > limit->hard_bytes) {
         return true;
@@ -398,6 +414,24 @@ log_close(struct client *client, const char *why)
               "Client id=%llu addr=%s closed: %s", (unsigned long long)client->session.id,
               client->session.address, why);
 }
+
+/** A message was pushed. Whoever does not read his ones is cut here, for no publisher waits. */
+static void
+client_pushed(struct lane *lane)
+{
+    struct client *client = container_of(lane, struct client, lane);
+    if (UNLIKELY(exceeds_output_limit(client))) {
+        log_close(client, "output buffer limit reached");
+        client->session.flags |= SESSION_KILLED;
+        client->is_close_wanted = true;
+        client_ready(client);
+    } else if (!output_is_empty(&client->conn.output)) {
+        client_dirty(client);
+    }
+}
+
+static const struct lane_ops client_lane_ops = {
+    .resume = client_resume, .pushed = client_pushed, .ended = client_ended};
 
 /** Parse and start requests until there are none, one may not start, or the budget is used up.
  * True: the client has more to do in the next turn. */
@@ -458,9 +492,15 @@ client_run(struct client *client)
         conn_close(conn);
         return false;
     }
+    if (UNLIKELY(client->session.blocker != NULL) && conn->is_ended) {
+        conn_close(conn); /* nobody is there any more to wait for */
+        return false;
+    }
     bool has_more = false;
     if (LIKELY(!wants_to_close(client)) && client_waiting_size(client) <= CONN_OUTPUT_SIZE_MAX) {
+        client->room->shard->commandlog.client = &client->session;
         has_more = client_run_requests(client);
+        client->room->shard->commandlog.client = NULL;
         router_lane_end(client->room->shard, &client->lane);
     }
     if (UNLIKELY(exceeds_output_limit(client))) {

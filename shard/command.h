@@ -9,6 +9,7 @@
 
 struct call;
 struct part;
+struct reply;
 struct session;
 
 /* The flags that COMMAND INFO shows, with its names (shard/command/command_info.c). */
@@ -35,10 +36,13 @@ struct session;
 /* Ours alone, not shown. */
 #define CMD_NO_TOUCH                                                                               \
     (1u << 24) /* does not count as an access of its keys (TTL, TYPE, OBJECT ...) */
-#define CMD_NO_COUNT (1u << 25) /* its lookups are neither hits nor misses */
+#define CMD_NO_COUNT (1u << 25) /* its lookups do not count, or it counts them itself */
 #define CMD_COUNT                                                                                  \
     (1u << 26) /* it writes, but its lookups are hits or misses (GETEX, GETSET ...)                \
                 */
+
+#define CMD_UNQUEUED (1u << 27)         /* runs at once between MULTI and EXEC, too */
+#define CMD_WHILE_SUBSCRIBED (1u << 28) /* a RESP2 session that subscribes may still say it */
 
 /* ACL categories that do not follow from flags or group; see command_categories(). */
 #define ACL_KEYSPACE (1u << 0)
@@ -162,6 +166,7 @@ enum command_scope {
     SCOPE_ALL,    /* part() on every shard at the same time, then run() merges call->parts */
     SCOPE_CLOSED, /* the same under an exclusive loan of all shards: the keyspace changes as a whole
                    */
+    SCOPE_EXEC,   /* EXEC: where the queued commands say */
     SCOPE_WALK,   /* part() on one shard after the other, as each one's part says, then run() */
 };
 
@@ -201,6 +206,23 @@ struct command {
      * before its loan; or tells a SCOPE_ALL command to answer at once. May be NULL. Replies the
      * error and returns false to end the command. Runs at the coordinator, without views. */
     bool (*check)(struct call *call);
+    /** Will these arguments need keys that they do not name? The handler asks for them with
+     * call_key(). NULL: never. */
+    bool (*grows)(const struct slice *argv, uint32_t argc);
+    /** Of a CMD_BLOCKING command: may these arguments make it wait? NULL: always. */
+    bool (*may_block)(const struct slice *argv, uint32_t argc);
+    /** What it replies when its time has passed; NULL: a null array. */
+    void (*timed_out)(struct reply *reply, const struct slice *argv, uint32_t argc);
+    /** SCOPE_KEYS: does the session's state forbid it? Replies the error then. At the coordinator,
+     * before anything else. NULL: never. */
+    bool (*refuses)(const struct session *session, struct reply *reply);
+    /** SCOPE_LOCAL, SCOPE_KEYS with keys that only the arguments tell: starts when all before it
+     * has been answered (it takes something back at other cores that those may still be about to
+     * set there), or (PUBLISH) all that was sent to other owners. */
+    bool is_after_all;
+    /** SCOPE_KEYS: the request is under way; what the session has to remember of it (WATCH). At the
+     * coordinator. NULL: nothing. */
+    void (*started)(struct session *session, const struct slice *argv, uint32_t argc);
     /** SCOPE_CLOSED: at the coordinator when all shards are closed, before their parts run; may set
      * call->shared for them. Replies the error and returns false to open the shards unchanged. */
     bool (*prepare)(struct call *call);

@@ -7,7 +7,13 @@
 
 #include "core/clock.h"
 #include "core/heap.h"
+#include "shard/block.h"
+#include "shard/change.h"
+#include "shard/commandlog.h"
+#include "shard/effect.h"
+#include "shard/execute_multi.h"
 #include "shard/lock.h"
+#include "shard/notify.h"
 #include "shard/shard.h"
 #include "shard/stats.h"
 #include "shard/value/raw.h"
@@ -35,6 +41,8 @@ call_prepare(struct call *call, struct shard *shard, const struct request *reque
     call->scratch = NULL;
     call->large_raw = request->large_raw;
     call->coordinator = request->coordinator;
+    call->events = shard->events;
+    call->session_id = request->session_id;
 }
 
 void
@@ -50,12 +58,16 @@ call_account(struct call *call)
     struct shard *shard = call->shard;
     struct reply *reply = call->reply;
     uint64_t ticks = clock_ticks();
-    stats_command(shard, call->command, ticks - shard->last_ticks, reply->is_error);
+    uint64_t spent_ticks = ticks - shard->last_ticks;
+    stats_command(shard, call->command, spent_ticks, reply->is_error);
     shard->last_ticks = ticks;
     shard->counters.executed_count++;
     if (UNLIKELY(reply->is_error)) {
         stats_error(shard, reply->error_code);
         shard->counters.error_count++;
+        commandlog_notice(call, spent_ticks);
+    } else if (UNLIKELY(commandlog_wants(shard, spent_ticks))) {
+        commandlog_notice(call, spent_ticks);
     }
 }
 
@@ -86,6 +98,36 @@ request_view_flags(const struct request *request)
     return mode | view_flags(request->command->flags, (request->flags & REQUEST_NO_TOUCH) != 0);
 }
 
+/** Those who are told of the changes may ask whose they are. */
+static inline void
+execute_commit_begin(struct shard *shard, const struct request *request)
+{
+    shard->actor_id = request->session_id;
+}
+
+/** The views are committed: now their events can be seen, and those who wait be served. */
+static inline void
+execute_commit_end(struct shard *shard, struct call *call)
+{
+    if (UNLIKELY(call->events->count > 0)) {
+        notify_publish(shard, call->events);
+    }
+    if (UNLIKELY((shard->interest & INTEREST_READY) != 0)) {
+        block_serve_ready(shard);
+    }
+}
+
+void
+execute_commit(struct shard *shard, const struct request *request, struct call *call,
+               struct view *views, uint32_t view_count)
+{
+    execute_commit_begin(shard, request);
+    for (uint32_t i = 0; i < view_count; i++) {
+        view_commit(shard, &views[i]);
+    }
+    execute_commit_end(shard, call);
+}
+
 static void
 execute_one_key(struct shard *shard, const struct request *request, struct reply *reply)
 {
@@ -99,7 +141,9 @@ execute_one_key(struct shard *shard, const struct request *request, struct reply
     call.views = views;
     call.view_count = 1;
     call_run(&call);
+    execute_commit_begin(shard, request);
     view_commit(shard, &view);
+    execute_commit_end(shard, &call);
     call_finish(&call);
 }
 
@@ -118,11 +162,15 @@ execute_many_keys(struct shard *shard, const struct request *request, struct rep
     uint16_t no_touch = request_view_flags(request) & VIEW_NO_TOUCH;
     for (uint32_t i = 0; i < set.count; i++) {
         struct view *view = &set.views[i];
-        keyspace_prefetch_bucket(&shard->keyspace, view->db, view->slot, view->hash);
+        if (LIKELY(!view_is_channel(view))) {
+            keyspace_prefetch_bucket(&shard->keyspace, view->db, view->slot, view->hash);
+        }
     }
     for (uint32_t i = 0; i < set.count; i++) {
         struct view *view = &set.views[i];
-        keyspace_prefetch_entry(&shard->keyspace, view->db, view->slot, view->hash);
+        if (LIKELY(!view_is_channel(view))) {
+            keyspace_prefetch_entry(&shard->keyspace, view->db, view->slot, view->hash);
+        }
     }
     for (uint32_t i = 0; i < set.count; i++) {
         set.views[i].flags |= no_touch;
@@ -136,9 +184,7 @@ execute_many_keys(struct shard *shard, const struct request *request, struct rep
         call.view_count = set.declared_count;
     }
     call_run(&call);
-    for (uint32_t i = 0; i < set.count; i++) {
-        view_commit(shard, &set.views[i]);
-    }
+    execute_commit(shard, request, &call, set.views, set.count);
     call_finish(&call);
     if (views != on_stack) {
         heap_free(views);
@@ -154,6 +200,8 @@ execute_keys(struct shard *shard, const struct request *request, struct output *
     reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
     if (LIKELY(request->key_index != REQUEST_KEYS_MANY)) {
         execute_one_key(shard, request, &reply);
+    } else if (UNLIKELY(request->multi != NULL)) {
+        execute_multi(shard, request, NULL, output);
     } else {
         execute_many_keys(shard, request, &reply);
     }

@@ -15,6 +15,11 @@ struct view_set;
 void call_prepare(struct call *call, struct shard *shard, const struct request *request,
                   struct reply *reply, struct session *session);
 
+/** Carry what the handlers made of the views into the keyspace, then tell those who want to hear of
+ * it. */
+void execute_commit(struct shard *shard, const struct request *request, struct call *call,
+                    struct view *views, uint32_t view_count);
+
 /** Count a command that has run: its time since the shard's last look at the ticks, and its error.
  */
 void call_account(struct call *call);

@@ -4,6 +4,7 @@
  * command's run() merges them at the coordinator. A gather is a barrier in its lane: it starts when
  * everything before it is answered, and nothing behind it starts before it is.
  */
+#include "core/clock.h"
 #include "core/heap.h"
 #include "shard/execute.h"
 #include "shard/router_internal.h"
@@ -60,7 +61,20 @@ part_run(struct router *router, struct part *part)
     part->shard = shard;
     part->now_ms = shard->now_ms;
     part->effects = shard->journal;
+    uint64_t start_ticks = clock_ticks();
     part->command->part(part);
+    shard->last_ticks = clock_ticks();
+    part->tick_count += shard->last_ticks - start_ticks;
+}
+
+void
+parts_account(struct call *call)
+{
+    uint64_t longest_ticks = 0;
+    for (uint32_t i = 0; i < call->part_count; i++) {
+        longest_ticks = MAX(longest_ticks, call->parts[i].tick_count);
+    }
+    call->shard->last_ticks -= longest_ticks;
 }
 
 static void
@@ -145,6 +159,7 @@ gather_home(struct router *router, struct mail *mail)
     call.parts = gather->parts;
     call.part_count = gather->part_count;
     call_run(&call);
+    parts_account(&call);
     call_finish(&call);
     lane_item_done(lane, &gather->item);
     lane->barrier_count--;

@@ -27,7 +27,8 @@
  *
  * Invariants: slot.byte_count is the sum of entry_size() of its entries and of the sizes of their
  * collections as last committed, a database's counts are
- * the sums over its slots; an entry has a node in the wheel if and only if it has a deadline, but
+ * the sums over its slots; an entry has a node in the wheel if and only if it has a deadline, or
+ * its collection's elements have any as last committed, but
  * while the callee of keyspace_advance() has it. keyspace_check() recounts all of it.
  *
  * Rejected: counting when asked (16384 slots, and INFO is asked every second), a list of keys for
@@ -175,8 +176,25 @@ object_count_delta(struct keyspace *keyspace, struct database *database, struct 
 
 /* ---- collections ---- */
 
-void
-keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot_index,
+/** The entry holds this collection from now on: it hangs in the wheel by its elements' first
+ * deadline. Returns the entry, which may have moved. */
+static struct entry *
+elements_settle(struct keyspace *keyspace, uint32_t db, struct slot *slot, uint64_t hash,
+                struct entry *entry, const struct value *value)
+{
+    struct database *database = &keyspace->databases[db];
+    int64_t deadline_ms = value_object_deadline_ms(value);
+    if (LIKELY(deadline_ms == ENTRY_NO_DEADLINE && !entry_has_element_deadline(entry))) {
+        return entry;
+    }
+    struct keyspace_mark before = mark_of(entry);
+    struct entry *fresh = entry_element_deadline_set(keyspace->memory, &keyspace->wheel, entry,
+                                                     deadline_ms, database->id);
+    return books_change(database, slot, hash, before, entry, fresh);
+}
+
+struct entry *
+keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, uint64_t hash,
                     struct entry *entry, const struct value *value, uint64_t old_size)
 {
     struct database *database = &keyspace->databases[db];
@@ -184,6 +202,7 @@ keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot_index,
     ASSERT(slot->byte_count >= old_size);
     entry_object_set(entry, value);
     object_count_delta(keyspace, database, slot, (int64_t)(object_size(value->object) - old_size));
+    return elements_settle(keyspace, db, slot, hash, entry, value);
 }
 
 void
@@ -247,7 +266,8 @@ keyspace_put(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, uint64
         struct keyspace_mark before = mark_of(entry);
         struct entry *fresh = entry_assign(keyspace->memory, &keyspace->wheel, entry, value,
                                            deadline_ms, database->id);
-        return books_change(database, slot, hash, before, entry, fresh);
+        fresh = books_change(database, slot, hash, before, entry, fresh);
+        return value->is_object ? elements_settle(keyspace, db, slot, hash, fresh, value) : fresh;
     }
     ASSERT_SLOW(table_find(&slot->table, key, hash) == NULL);
     entry = entry_new(keyspace->memory, &keyspace->wheel, key, value, deadline_ms, database->id);
@@ -257,7 +277,7 @@ keyspace_put(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, uint64
     }
     database->key_count++;
     books_add(database, slot, mark_of(entry));
-    return entry;
+    return value->is_object ? elements_settle(keyspace, db, slot, hash, entry, value) : entry;
 }
 
 struct entry *
@@ -356,6 +376,9 @@ keyspace_flush_all(struct keyspace *keyspace)
     }
 }
 
+/** Blocks of collections are seldom smaller. */
+#define COLLECT_BLOCK_SIZE 128
+
 struct keyspace_collector {
     struct keyspace *keyspace;
     uint64_t step_count;
@@ -369,8 +392,11 @@ collect_visit(void *context, struct entry *entry)
     if (entry_has_object(entry)) {
         struct value value;
         entry_value_take(entry, &value);
-        object_charge(keyspace->memory, -(int64_t)object_size(value.object));
+        size_t size = object_size(value.object);
+        object_charge(keyspace->memory, -(int64_t)size);
         keyspace_object_drop(keyspace, &value);
+        /* What is not large is freed at once, in as many blocks as that may be. */
+        collector->step_count += MIN(size, KEYSPACE_OBJECT_SIZE_LARGE) / COLLECT_BLOCK_SIZE;
     }
     entry_delete(keyspace->memory, &keyspace->wheel, entry);
     collector->step_count++;
@@ -382,10 +408,10 @@ collect_object(struct keyspace *keyspace, uint32_t step_count_max)
 {
     struct keyspace_garbage *garbage = keyspace->garbage;
     struct object *object = garbage->value.object;
-    uint64_t old_size = object->size;
+    uint64_t old_size = object_size(object);
     bool is_done =
         object_free_steps(&object, garbage->value.type, garbage->value.encoding, step_count_max);
-    object_charge(keyspace->memory, -(int64_t)(old_size - (is_done ? 0 : object->size)));
+    object_charge(keyspace->memory, -(int64_t)(old_size - (is_done ? 0 : object_size(object))));
     if (is_done) {
         keyspace->garbage = garbage->next;
         memory_free(keyspace->memory, garbage, sizeof(*garbage));
@@ -448,6 +474,12 @@ keyspace_advance(struct keyspace *keyspace, int64_t now_ms, uint32_t step_count_
 {
     struct keyspace_due call = {.keyspace = keyspace, .due = due, .context = context};
     return wheel_advance(&keyspace->wheel, now_ms, step_count_max, keyspace_node_due, &call);
+}
+
+void
+keyspace_put_off(struct keyspace *keyspace, struct entry *entry)
+{
+    entry_rehang(&keyspace->wheel, entry);
 }
 
 /* ---- looking around ---- */
@@ -524,6 +556,7 @@ struct keyspace_recount {
     uint64_t key_count;
     uint64_t byte_count;
     uint64_t deadline_count;
+    uint64_t node_count;
     uint32_t id;
     uint32_t slot_index;
     bool has_lent_object;
@@ -542,17 +575,27 @@ recount_entry(void *context, struct entry *entry)
         struct value value;
         entry_value(entry, &value);
         recount->byte_count += object_size(value.object);
+        int64_t element_ms = value_object_deadline_ms(&value);
+        int64_t key_ms = entry_deadline_ms(entry);
+        /* As unsigned numbers: none is behind all others. */
+        uint64_t first_ms = MIN((uint64_t)element_ms, (uint64_t)key_ms);
+        recount->is_good =
+            recount->is_good &&
+            entry_has_element_deadline(entry) == (element_ms != ENTRY_NO_DEADLINE) &&
+            (!entry_has_node(entry) || (uint64_t)entry_node(entry)->deadline_ms == first_ms);
     }
-    if (entry_has_deadline(entry)) {
-        recount->deadline_count++;
+    recount->deadline_count += entry_has_deadline(entry);
+    if (entry_has_node(entry)) {
+        recount->node_count++;
         recount->is_good = recount->is_good && entry_node(entry)->place != WHEEL_NOWHERE &&
                            entry_node(entry)->spare == recount->id;
     }
     recount->is_good = recount->is_good && key_slot(entry_key(entry)) == recount->slot_index;
 }
 
+/** Adds the nodes of its entries to *node_count. */
 static bool
-database_check(const struct keyspace *keyspace, uint32_t db)
+database_check(const struct keyspace *keyspace, uint32_t db, uint64_t *node_count)
 {
     const struct database *database = &keyspace->databases[db];
     struct keyspace_recount all = {.id = database->id, .is_good = true};
@@ -578,6 +621,7 @@ database_check(const struct keyspace *keyspace, uint32_t db)
         all.key_count += recount.key_count;
         all.byte_count += slot->byte_count;
         all.deadline_count += recount.deadline_count;
+        *node_count += recount.node_count;
     }
     return all.key_count == database->key_count && all.byte_count == database->byte_count &&
            all.deadline_count == database->deadline_count;
@@ -586,14 +630,13 @@ database_check(const struct keyspace *keyspace, uint32_t db)
 bool
 keyspace_check(const struct keyspace *keyspace)
 {
-    uint64_t deadline_count = 0;
+    uint64_t node_count = 0;
     for (uint32_t db = 0; db < keyspace->database_count; db++) {
-        if (!database_check(keyspace, db)) {
+        if (!database_check(keyspace, db, &node_count)) {
             return false;
         }
-        deadline_count += keyspace->databases[db].deadline_count;
     }
     /* Garbage may still have nodes there. */
-    return keyspace->garbage != NULL ? keyspace->wheel.count >= deadline_count
-                                     : keyspace->wheel.count == deadline_count;
+    return keyspace->garbage != NULL ? keyspace->wheel.count >= node_count
+                                     : keyspace->wheel.count == node_count;
 }

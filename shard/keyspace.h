@@ -53,7 +53,7 @@ struct keyspace_garbage {
 
 /** A collection above this size is freed in steps by keyspace_collect(), one below at once: it is
  * freed in some microseconds, whatever it is made of. */
-#define KEYSPACE_OBJECT_SIZE_LARGE (UINT64_C(64) << 10)
+#define KEYSPACE_OBJECT_SIZE_LARGE (UINT64_C(16) << 10)
 
 struct keyspace {
     struct memory *memory;
@@ -168,11 +168,13 @@ void keyspace_take(struct keyspace *keyspace, uint32_t db, uint32_t slot, uint64
 
 /**
  * The entry's collection has become the one in `value`, on whatever core that was: the same one in
- * another size or at another place, converted, or another one. The old one is not looked at;
- * `old_size` is what it was charged with.
+ * another size or at another place, with other deadlines of its elements, converted, or another
+ * one. The old one is not looked at; `old_size` is what it was charged with. Returns the entry,
+ * which may have moved.
  */
-void keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot, struct entry *entry,
-                         const struct value *value, uint64_t old_size);
+struct entry *keyspace_object_set(struct keyspace *keyspace, uint32_t db, uint32_t slot,
+                                  uint64_t hash, struct entry *entry, const struct value *value,
+                                  uint64_t old_size);
 
 /** The entry's collection, charged with `old_size`, is gone already, freed or handed on: the entry
  * holds an empty string. */
@@ -195,8 +197,9 @@ void keyspace_flush_all(struct keyspace *keyspace);
 bool keyspace_collect(struct keyspace *keyspace, uint32_t step_count_max);
 
 /**
- * A key has reached its deadline. It is still in its table, but out of the wheel: the callee
- * removes it with keyspace_remove() or gives it another deadline (or the same, to see it again).
+ * A key has reached its deadline, or elements of its collection theirs. It is still in its table,
+ * but out of the wheel: the callee removes it with keyspace_remove(), gives it another deadline,
+ * removes the elements (keyspace_object_set()), or puts it off (keyspace_put_off()).
  */
 typedef void keyspace_due_fn(void *context, uint32_t db, uint32_t slot, uint64_t hash,
                              struct entry *entry);
@@ -204,6 +207,10 @@ typedef void keyspace_due_fn(void *context, uint32_t db, uint32_t slot, uint64_t
 /** wheel_advance() for keys: at most `step_count_max` nodes are touched. Returns how many were. */
 uint32_t keyspace_advance(struct keyspace *keyspace, int64_t now_ms, uint32_t step_count_max,
                           keyspace_due_fn *due, void *context);
+
+/** Nothing can be done now for what is due: it will be seen again with the next step. The entry's
+ * collection is not looked at. */
+void keyspace_put_off(struct keyspace *keyspace, struct entry *entry);
 
 /** A key of the database, each about equally likely; NULL when it has none. */
 struct entry *keyspace_random(const struct keyspace *keyspace, uint32_t db, struct random *random);

@@ -12,6 +12,7 @@
 #include "shard/lane.h"
 
 #include "core/heap.h"
+#include "shard/session.h"
 
 /** Local replies that wait behind somebody else's. */
 struct local_item {
@@ -33,6 +34,9 @@ lane_create(struct lane *lane, struct shard *shard, struct session *session, str
             const struct lane_ops *ops)
 {
     *lane = (struct lane){.shard = shard, .session = session, .output = output, .ops = ops};
+    if (session != NULL) {
+        session->lane = lane;
+    }
 }
 
 struct output *

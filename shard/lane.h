@@ -33,6 +33,10 @@ struct lane_ops {
     /** A reason to wait is gone, or replies have arrived: look at the connection again this turn.
      */
     void (*resume)(struct lane *lane);
+    /** Bytes that nobody asked for were written to lane_output(): have them sent. NULL: as
+     * resume().
+     */
+    void (*pushed)(struct lane *lane);
     /** The last request of a lane whose connection had ended is home. */
     void (*ended)(struct lane *lane);
 };
@@ -48,6 +52,7 @@ struct lane {
     uint64_t waiting_size;      /* bytes of replies that wait behind others, as far as counted */
     uint32_t single_count;      /* singles sent to their owners and not yet answered */
     uint16_t single_owner;      /* the shard that the last of them was sent to */
+    bool has_mixed_owners;      /* they were not all sent to that one */
     uint32_t self_batch_count;  /* of those, batches to this very core (singles that had to wait) */
     uint32_t transaction_count; /* transactions whose RETURNs are not mailed yet */
     uint32_t barrier_count;     /* commands over all shards under way: nothing passes them */
@@ -72,6 +77,17 @@ uint64_t lane_waiting_size(const struct lane *lane);
 
 /** Items may be done: move what is next in order to the connection. */
 void lane_emit(struct lane *lane);
+
+/** A push was written to lane_output(). */
+static inline void
+lane_pushed(struct lane *lane)
+{
+    if (lane->ops->pushed != NULL) {
+        lane->ops->pushed(lane);
+    } else {
+        lane->ops->resume(lane);
+    }
+}
 
 /** Is any request under way? */
 static inline bool

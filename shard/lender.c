@@ -9,7 +9,11 @@
  * until that node is home.
  */
 #include "core/heap.h"
+#include "shard/block.h"
+#include "shard/change.h"
+#include "shard/notify.h"
 #include "shard/router_internal.h"
+#include "shard/watch.h"
 
 struct hold {
     struct lock_request request;
@@ -39,8 +43,10 @@ hold_grant(struct router *router, struct hold *hold)
     struct shard *shard = router->shard;
     struct loan *loan = hold->loan;
     for (uint32_t i = 0; i < loan->view_count; i++) {
-        keyspace_prefetch_bucket(&shard->keyspace, loan->views[i].db, loan->views[i].slot,
-                                 loan->views[i].hash);
+        const struct view *view = &loan->views[i];
+        if (!view_is_channel(view)) {
+            keyspace_prefetch_bucket(&shard->keyspace, view->db, view->slot, view->hash);
+        }
     }
     for (uint32_t i = 0; i < loan->view_count; i++) {
         struct view *view = &loan->views[i];
@@ -49,6 +55,8 @@ hold_grant(struct router *router, struct hold *hold)
             entry_lent_set(view->entry, true);
         }
     }
+    /* Behind the opening, which may have found a watched key whose time is over. */
+    loan->is_dirty = loan->is_watched && watch_is_dirty(shard, loan->session_id);
     router_post(router, hold->coordinator, MAIL_GRANT, &loan->mail);
 }
 
@@ -113,11 +121,18 @@ lender_lock(struct router *router, struct loan *loan)
     lock_request_create(&hold->request, loan->ticket, (enum lock_mode)loan->shard_mode,
                         loan->view_count);
     hold->request.is_borrower = true;
+    hold->request.kind = LOCK_KIND_LOAN;
     lock_request_enter(shard->locks, &hold->request);
     for (uint32_t i = 0; i < loan->view_count; i++) {
         const struct view *view = &loan->views[i];
         lock_request_add_key(shard->locks, &hold->request, view->db, view->key, view->hash,
                              (view->flags & VIEW_EXCLUSIVE) != 0);
+    }
+    if (UNLIKELY(loan->offer != NULL)) {
+        block_offer_taken(router, loan->offer);
+        loan->offer = NULL;
+        lender_serve(router);
+        return;
     }
     if (lock_request_try(shard->locks, &hold->request)) {
         hold_grant(router, hold);
@@ -136,21 +151,66 @@ lender_take_back(struct router *router, struct loan *loan)
     lender_serve(router);
 }
 
+/** Carry what the coordinator's handlers made of the keys into the keyspace. */
+static void
+loan_commit(struct shard *shard, struct loan *loan)
+{
+    shard->actor_id = loan->session_id;
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        view_commit(shard, &loan->views[i]);
+    }
+    if (shard->journal != NULL && loan->effects.count > 0) {
+        effects_splice(shard->journal, &loan->effects);
+    }
+    if (UNLIKELY(loan->events.count > 0)) {
+        notify_publish(shard, &loan->events);
+    }
+}
+
+void
+lender_step(struct router *router, struct loan *loan)
+{
+    struct shard *shard = router->shard;
+    switch ((enum loan_step)loan->step) {
+    case LOAN_OPEN:
+        for (uint32_t i = 0; i < loan->view_count; i++) {
+            view_open(shard, &loan->views[i]);
+        }
+        break;
+    case LOAN_COMMIT:
+        loan_commit(shard, loan);
+        if (UNLIKELY((shard->interest & INTEREST_READY) != 0)) {
+            block_serve_ready(shard);
+        }
+        loan->view_count = 0;
+        break;
+    case LOAN_PART:
+        part_run(router, loan->part);
+        loan->part = NULL;
+        break;
+    }
+    router_post(router, loan->hold->coordinator, MAIL_STEP_HOME, &loan->mail);
+}
+
 void
 lender_return(struct router *router, struct loan *loan)
 {
     struct shard *shard = router->shard;
     struct hold *hold = loan->hold;
     mark_exclusive_home(loan);
+    if (loan->is_watched) {
+        watch_remove(shard, loan->session_id);
+    }
     if (!loan->is_unused) {
-        for (uint32_t i = 0; i < loan->view_count; i++) {
-            view_commit(shard, &loan->views[i]);
-        }
+        loan_commit(shard, loan);
         if (loan->part != NULL) {
             part_run(router, loan->part);
         }
-        if (shard->journal != NULL && loan->effects.count > 0) {
-            effects_splice(shard->journal, &loan->effects);
+        if (loan->block_part != NULL) {
+            block_register_loan(shard, loan);
+        }
+        if (UNLIKELY((shard->interest & INTEREST_READY) != 0)) {
+            block_serve_ready(shard); /* they queue behind this loan, ahead of younger ones */
         }
     }
     mark_shared_home(shard, loan);
@@ -187,10 +247,16 @@ lender_serve(struct router *router)
     struct list_node *node;
     while ((node = list_pop_front(&router->ready)) != NULL) {
         struct lock_request *request = container_of(node, struct lock_request, ready_link);
-        if (request->is_borrower) {
-            hold_grant(router, container_of(request, struct hold, request));
-        } else {
+        switch ((enum lock_kind)request->kind) {
+        case LOCK_KIND_SINGLE:
             batch_serve(router, request);
+            break;
+        case LOCK_KIND_LOAN:
+            hold_grant(router, container_of(request, struct hold, request));
+            break;
+        case LOCK_KIND_BLOCKER:
+            block_serve_locked(router, request);
+            break;
         }
     }
     router->is_serving = false;

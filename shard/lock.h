@@ -19,6 +19,13 @@ enum lock_mode {
     LOCK_EXCLUSIVE,
 };
 
+/** Who asks. */
+enum lock_kind {
+    LOCK_KIND_SINGLE,  /* a batch's next request */
+    LOCK_KIND_LOAN,    /* a transaction of another core, or of this one */
+    LOCK_KIND_BLOCKER, /* a command that waits for a key */
+};
+
 struct lock;
 struct lock_request;
 
@@ -37,6 +44,7 @@ struct lock_item {
 struct lock_request {
     uint64_t ticket;
     bool is_held;
+    uint8_t kind;     /* enum lock_kind: whom the owner of the table serves */
     bool is_borrower; /* holds across turns for another core, so that it can be wounded */
     bool is_wounded;  /* a wound is on its way */
     uint32_t item_count;

@@ -19,12 +19,19 @@
 #include "core/hash.h"
 #include "core/heap.h"
 #include "core/log.h"
+#include "shard/block.h"
 #include "shard/execute.h"
+#include "shard/execute_multi.h"
+#include "shard/grown_keys.h"
+#include "shard/monitor.h"
+#include "shard/multi.h"
 #include "shard/router_internal.h"
 #include "shard/session.h"
 #include "shard/stats.h"
+#include "shard/subscriptions.h"
 #include "shard/value/raw.h"
 #include "shard/view_set.h"
+#include "shard/watch.h"
 
 #include <stdio.h>
 
@@ -34,6 +41,11 @@
 struct unpin_mail {
     struct mail mail;
     struct raw *raw;
+};
+
+struct unwatch_mail {
+    struct mail mail;
+    uint64_t session_id;
 };
 
 struct router *
@@ -92,6 +104,7 @@ router_resolve(struct shard *shard, struct request *request)
     const struct command *command =
         command_resolve(shard->node->commands, request->argv, request->argc);
     request->command = command;
+    request->multi = NULL;
     request->key_index = REQUEST_KEYS_MANY;
     request->owner = (uint16_t)shard->index;
     request->coordinator = (uint16_t)shard->index;
@@ -178,8 +191,8 @@ reply_rejection(struct shard *shard, struct reply *reply, const struct request *
         call_unknown_subcommand_error(&call);
     } else {
         call_arity_error(&call);
+        stats_reject(shard, command);
     }
-    stats_reject(shard, command);
 }
 
 static void
@@ -272,6 +285,13 @@ is_out_of_strict_order(const struct shard *shard, const struct lane *lane,
            shard->config->pipeline_order == CONFIG_PIPELINE_ORDER_STRICT;
 }
 
+/** PUBLISH: who hears it may look for what was done before it, at any owner. */
+static inline bool
+is_behind_others(const struct lane *lane, uint16_t owner)
+{
+    return lane->single_count > 0 && (lane->has_mixed_owners || lane->single_owner != owner);
+}
+
 static enum router_verdict
 start_single(struct shard *shard, struct lane *lane, const struct request *request,
              struct ring_buffer *buffer)
@@ -290,6 +310,52 @@ start_single(struct shard *shard, struct lane *lane, const struct request *reque
     return batch_add(router, lane, request, buffer) ? ROUTER_STARTED : ROUTER_FULL;
 }
 
+/** The row's refuses(): the session is in a state that does not go with the command. */
+static bool
+is_refused(struct shard *shard, struct lane *lane, const struct request *request)
+{
+    struct reply reply;
+    reply_create(&reply, lane_output(lane), request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    if (!request->command->refuses(lane->session, &reply)) {
+        return false;
+    }
+    struct call call;
+    call_prepare(&call, shard, request, &reply, NULL);
+    call_finish(&call);
+    return true;
+}
+
+/** A command that may wait for its keys: whatever happens, nothing overtakes it. */
+static enum router_verdict
+start_blocking(struct shard *shard, struct lane *lane, struct request *request,
+               struct view_set *set, struct ring_buffer *buffer)
+{
+    if (!lane_is_clear(lane)) {
+        return ROUTER_STALLED;
+    }
+    request->owner = set->owner;
+    if (set->is_one_owner) {
+        block_start(shard->router, lane, request);
+    } else {
+        transaction_start_keys(shard->router, lane, request, set, buffer);
+    }
+    return ROUTER_STARTED;
+}
+
+/** A command that will need more keys than it names. */
+static enum router_verdict
+start_growing(struct shard *shard, struct lane *lane, struct request *request)
+{
+    if (!lane_is_clear(lane)) {
+        return ROUTER_STALLED;
+    }
+    struct grown_keys grown;
+    grown_keys_create(&grown);
+    transaction_start_grown(shard->router, lane, request, &grown, 0);
+    return ROUTER_STARTED;
+}
+
 /** Keys at places that only the arguments tell, perhaps of several owners. */
 static enum router_verdict
 start_many_keys(struct shard *shard, struct lane *lane, struct request *request,
@@ -297,11 +363,21 @@ start_many_keys(struct shard *shard, struct lane *lane, struct request *request,
 {
     struct view_set set;
     enum router_verdict verdict = ROUTER_STARTED;
+    if (UNLIKELY(request->command->refuses != NULL) && is_refused(shard, lane, request)) {
+        return ROUTER_STARTED;
+    }
     if (!view_set_create(&set, shard, request)) {
         execute_local(shard, request, lane->session, lane_output(lane));
+    } else if (UNLIKELY((request->command->flags & CMD_BLOCKING) != 0) &&
+               command_may_block(request)) {
+        verdict = start_blocking(shard, lane, request, &set, buffer);
+    } else if (UNLIKELY(request->command->grows != NULL) &&
+               request->command->grows(request->argv, request->argc)) {
+        verdict = start_growing(shard, lane, request);
     } else if (set.is_one_owner) {
         request->owner = set.owner;
-        verdict = start_single(shard, lane, request, buffer);
+        bool must_wait = request->command->is_after_all && is_behind_others(lane, set.owner);
+        verdict = must_wait ? ROUTER_STALLED : start_single(shard, lane, request, buffer);
     } else if (lane->barrier_count > 0 ||
                (lane->single_count > 0 &&
                 !router_fault_hit(shard->router, ROUTER_FAULT_NO_SINGLES_FIRST))) {
@@ -313,17 +389,195 @@ start_many_keys(struct shard *shard, struct lane *lane, struct request *request,
         }
     }
     view_set_destroy(&set);
+    if (request->command->started != NULL && verdict == ROUTER_STARTED) {
+        request->command->started(lane->session, request->argv, request->argc);
+    }
+    return verdict;
+}
+
+/* ---- MULTI ---- */
+
+static enum router_verdict
+queue_request(struct shard *shard, struct lane *lane, struct request *request)
+{
+    struct multi *multi = lane->session->multi;
+    struct reply reply;
+    reply_create(&reply, lane_output(lane), request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    if ((request->command->flags & CMD_NO_MULTI) != 0) {
+        multi->is_aborted = true;
+        reply_error(&reply, "ERR Command not allowed inside a transaction");
+        stats_reject(shard, request->command);
+        stats_error(shard, reply.error_code);
+        shard->counters.error_count++;
+        if (request->large_raw != NULL) {
+            large_raw_drop(shard, request->large_raw);
+        }
+        return ROUTER_STARTED;
+    }
+    multi_add(multi, request);
+    request->large_raw = NULL;
+    reply_simple(&reply, "QUEUED");
+    return ROUTER_STARTED;
+}
+
+/** The queue and the watches are the request's from now on. */
+static void
+take_multi(struct session *session, struct request *request)
+{
+    request->multi = session->multi;
+    request->multi->watches = session->watches;
+    session->multi = NULL;
+    session->watches = NULL;
+    session->flags &= ~SESSION_MULTI;
+}
+
+/** The request could not start: it comes again. */
+static void
+give_back_multi(struct session *session, struct request *request)
+{
+    session->multi = request->multi;
+    session->watches = request->multi->watches;
+    session->multi->watches = NULL;
+    session->flags |= SESSION_MULTI;
+    request->multi = NULL;
+}
+
+/** EXEC without MULTI, or of a queue that will not run. */
+static enum router_verdict
+refuse_exec(struct shard *shard, struct lane *lane, struct request *request, const char *error)
+{
+    if (lane->session->multi != NULL) {
+        if (!lane_is_clear(lane)) {
+            return ROUTER_STALLED;
+        }
+        multi_discard(lane->session);
+    }
+    struct reply reply;
+    struct call call;
+    reply_create(&reply, lane_output(lane), request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    call_prepare(&call, shard, request, &reply, NULL);
+    reply_error(&reply, error);
+    call_finish(&call);
+    return ROUTER_STARTED;
+}
+
+/** The keys are one owner's. */
+static enum router_verdict
+start_exec_single(struct shard *shard, struct lane *lane, struct request *request,
+                  struct view_set *set, struct ring_buffer *buffer)
+{
+    bool has_local = request->multi->has_local;
+    if (lane->transaction_count > 0 || is_out_of_strict_order(shard, lane, request) ||
+        (has_local && lane->single_count > 0) ||
+        ((request->multi->command_flags & CMD_PUBSUB) != 0 &&
+         is_behind_others(lane, request->owner))) {
+        /* SELECT and its like do not overtake what was sent before them. */
+        return ROUTER_STALLED;
+    }
+    if (runs_here_now(shard, lane, request)) {
+        execute_multi(shard, request, lane->session, lane_output(lane));
+        multi_delete(shard, request->multi);
+        request->multi = NULL;
+        return ROUTER_STARTED;
+    }
+    if (has_local) {
+        /* The session is here, and the keys are elsewhere or lent: borrow them. */
+        transaction_start_keys(shard->router, lane, request, set, buffer);
+        return ROUTER_STARTED;
+    }
+    return batch_add(shard->router, lane, request, buffer) ? ROUTER_STARTED : ROUTER_FULL;
+}
+
+static enum router_verdict
+start_exec_planned(struct shard *shard, struct lane *lane, struct request *request,
+                   struct ring_buffer *buffer)
+{
+    if (request->multi->has_whole) {
+        if (!lane_is_clear(lane)) {
+            return ROUTER_STALLED;
+        }
+        transaction_start_closed(shard->router, lane, request, buffer, NULL);
+        return ROUTER_STARTED;
+    }
+    struct view_set set;
+    bool has_keys = view_set_create(&set, shard, request);
+    request->owner = has_keys ? set.owner : (uint16_t)shard->index;
+    enum router_verdict verdict = ROUTER_STARTED;
+    if (lane->barrier_count > 0) {
+        verdict = ROUTER_STALLED;
+    } else if (!has_keys || set.is_one_owner) {
+        verdict = start_exec_single(shard, lane, request, &set, buffer);
+    } else if (lane->single_count > 0) {
+        verdict = ROUTER_STALLED;
+    } else {
+        transaction_start_keys(shard->router, lane, request, &set, buffer);
+    }
+    view_set_destroy(&set);
+    return verdict;
+}
+
+/** EXEC: at once, with the batch for one other owner, or as a transaction over several. */
+static enum router_verdict
+start_exec(struct shard *shard, struct lane *lane, struct request *request,
+           struct ring_buffer *buffer)
+{
+    struct session *session = lane->session;
+    if (session->multi == NULL) {
+        return refuse_exec(shard, lane, request, "ERR EXEC without MULTI");
+    }
+    if (session->multi->is_aborted) {
+        return refuse_exec(shard, lane, request,
+                           "EXECABORT Transaction discarded because of previous errors.");
+    }
+    multi_plan(session->multi, session->db, shard->keyspace.database_count);
+    take_multi(session, request);
+    enum router_verdict verdict = start_exec_planned(shard, lane, request, buffer);
+    if (verdict != ROUTER_STARTED) {
+        give_back_multi(session, request);
+    }
     return verdict;
 }
 
 /** Does CLIENT PAUSE hold this command back? */
 static bool
-is_paused(const struct shard *shard, const struct request *request)
+is_paused(const struct shard *shard, const struct lane *lane, const struct request *request)
 {
     if (LIKELY(shard->pause_until_ms == 0) || shard->now_ms >= shard->pause_until_ms) {
         return false;
     }
-    return shard->is_pause_all || (request->command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
+    uint32_t flags = request->command->flags;
+    if (request->command->scope == SCOPE_EXEC && lane->session->multi != NULL) {
+        flags |= lane->session->multi->command_flags;
+    }
+    return shard->is_pause_all || (flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
+}
+
+/** A session that subscribes or monitors sends a command. FULL: it may, go on. */
+static enum router_verdict
+refuse_limited(struct shard *shard, struct lane *lane, const struct request *request)
+{
+    struct session *session = lane->session;
+    if (lane->barrier_count > 0) {
+        return ROUTER_STALLED; /* an UNSUBSCRIBE may be under way */
+    }
+    struct reply reply;
+    reply_create(&reply, lane_output(lane), request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    if (!subscriptions_refuse(session, request->command, &reply)) {
+        return ROUTER_FULL;
+    }
+    if (session->multi != NULL) {
+        session->multi->is_aborted = true;
+    }
+    stats_reject(shard, request->command);
+    stats_error(shard, reply.error_code);
+    shard->counters.error_count++;
+    if (request->large_raw != NULL) {
+        large_raw_drop(shard, request->large_raw);
+    }
+    return ROUTER_STARTED;
 }
 
 static inline enum router_verdict
@@ -344,10 +598,23 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
             return ROUTER_STARTED;
         }
         reject(shard, lane, request);
+        if (lane->session->multi != NULL) {
+            lane->session->multi->is_aborted = true;
+        }
         return ROUTER_STARTED;
     }
-    if (UNLIKELY(lane->item_count >= LANE_ITEMS_MAX) || UNLIKELY(is_paused(shard, request))) {
+    if (UNLIKELY(lane->item_count >= LANE_ITEMS_MAX) || UNLIKELY(is_paused(shard, lane, request))) {
         return ROUTER_STALLED;
+    }
+    if (UNLIKELY((request->flags & REQUEST_LIMITED) != 0)) {
+        enum router_verdict verdict = refuse_limited(shard, lane, request);
+        if (verdict != ROUTER_FULL) {
+            return verdict;
+        }
+    }
+    if (UNLIKELY((request->flags & REQUEST_MULTI) != 0) &&
+        (request->command->flags & CMD_UNQUEUED) == 0) {
+        return queue_request(shard, lane, request);
     }
     switch (request->command->scope) {
     case SCOPE_KEYS:
@@ -356,11 +623,14 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
         }
         return start_many_keys(shard, lane, request, buffer);
     case SCOPE_LOCAL:
-        if (lane->barrier_count > 0) {
+        if (lane->barrier_count > 0 ||
+            (UNLIKELY(request->command->is_after_all) && !lane_is_clear(lane))) {
             return ROUTER_STALLED;
         }
         execute_local(shard, request, lane->session, lane_output(lane));
         return ROUTER_STARTED;
+    case SCOPE_EXEC:
+        return start_exec(shard, lane, request, buffer);
     case SCOPE_ALL:
     case SCOPE_CLOSED:
     case SCOPE_WALK:
@@ -373,7 +643,12 @@ enum router_verdict
 router_start(struct shard *shard, struct lane *lane, struct request *request,
              struct ring_buffer *buffer)
 {
+    struct monitor_line *line =
+        UNLIKELY(shard->is_monitored) ? monitor_line_new(shard, lane, request) : NULL;
     enum router_verdict verdict = start_request(shard, lane, request, buffer);
+    if (UNLIKELY(line != NULL)) {
+        monitor_line_end(shard, lane, line, verdict == ROUTER_STARTED);
+    }
     /* One that has to wait comes again, and counts once. */
     shard->counters.command_count += verdict == ROUTER_STARTED;
     return verdict;
@@ -436,11 +711,53 @@ router_receive(struct shard *shard, struct mail *mail)
         heap_free(unpin);
         return true;
     }
+    case MAIL_UNWATCH: {
+        struct unwatch_mail *unwatch = container_of(mail, struct unwatch_mail, mail);
+        watch_remove(shard, unwatch->session_id);
+        heap_free(unwatch);
+        return true;
+    }
+    case MAIL_PUBLISH:
+        pubsub_receive(shard, mail);
+        return true;
+    case MAIL_UNSUBSCRIBE:
+        subscriptions_receive(shard, mail);
+        return true;
+    case MAIL_STEP:
+        lender_step(router, loan_of_mail(mail));
+        return true;
+    case MAIL_STEP_HOME:
+        transaction_step_home(router, loan_of_mail(mail));
+        return true;
+    case MAIL_BLOCK:
+        block_receive(router, mail);
+        return true;
+    case MAIL_BLOCK_PARKED:
+        block_parked(mail);
+        return true;
+    case MAIL_BLOCK_CANCEL:
+        block_cancel(router, mail);
+        return true;
+    case MAIL_BLOCK_HOME:
+        block_home(router, mail);
+        return true;
     case MAIL_CONNECTION:
     case MAIL_LISTEN:
         return false;
     }
     ASSERT(false);
+}
+
+void
+router_unwatch(struct shard *from, uint32_t owner, uint64_t session_id)
+{
+    if (owner == from->index) {
+        watch_remove(from, session_id);
+        return;
+    }
+    struct unwatch_mail *unwatch = heap_alloc(sizeof(*unwatch));
+    unwatch->session_id = session_id;
+    router_post(from->router, owner, MAIL_UNWATCH, &unwatch->mail);
 }
 
 void

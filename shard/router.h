@@ -26,9 +26,18 @@ enum mail_kind {
     MAIL_WOUND_HOME, /* the coordinator returns the wound's node */
     MAIL_PART,       /* one shard's part of a command over all of them */
     MAIL_PART_HOME,
-    MAIL_UNPIN,      /* bytes of a stored value have been sent */
-    MAIL_CONNECTION, /* an accepted connection for another core; not the router's */
-    MAIL_LISTEN,     /* other listening sockets for a core; not the router's */
+    MAIL_UNPIN,   /* bytes of a stored value have been sent */
+    MAIL_UNWATCH, /* a client watches no more keys of the shard */
+    MAIL_STEP,    /* a part of an EXEC that has closed all shards */
+    MAIL_STEP_HOME,
+    MAIL_PUBLISH,      /* a message for sessions of the core */
+    MAIL_UNSUBSCRIBE,  /* what a session that has ended was subscribed to */
+    MAIL_BLOCK,        /* a command that may block, to the owner of its keys */
+    MAIL_BLOCK_PARKED, /* it waits there */
+    MAIL_BLOCK_CANCEL, /* the wait has ended elsewhere */
+    MAIL_BLOCK_HOME,   /* a part of a wait is over */
+    MAIL_CONNECTION,   /* an accepted connection for another core; not the router's */
+    MAIL_LISTEN,       /* other listening sockets for a core; not the router's */
 };
 
 /** Rules that a test leaves out on purpose; no effect in release builds. */
@@ -74,6 +83,9 @@ bool router_receive(struct shard *shard, struct mail *mail);
 
 /** Forwarded requests and transactions that this core waits for. */
 uint32_t router_pending_count(const struct shard *shard);
+
+/** Take back what the session watches at `owner`. */
+void router_unwatch(struct shard *from, uint32_t owner, uint64_t session_id);
 
 /** A pinned value of `owner` has been sent by `from`'s core. */
 void router_unpin(struct shard *from, uint32_t owner, struct raw *raw);

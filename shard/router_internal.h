@@ -13,6 +13,8 @@
 #include "shard/shard.h"
 
 struct batch;
+struct blocker_part;
+struct grown_keys;
 struct hold;
 
 struct router {
@@ -70,6 +72,13 @@ void batch_pool_destroy(struct router *router);
 
 /* ---- lender.c: the owner's side of loans ---- */
 
+/** What the coordinator of an EXEC asks of a closed shard. */
+enum loan_step {
+    LOAN_OPEN,   /* open the views */
+    LOAN_COMMIT, /* commit them */
+    LOAN_PART,   /* run the part */
+};
+
 /** One owner's share of a transaction; travels as LOCK, GRANT, GIVE_BACK, RETURN and DONE. */
 struct loan {
     struct mail mail;
@@ -78,18 +87,28 @@ struct loan {
     bool is_granted;    /* coordinator's */
     bool is_giver;      /* coordinator's: a value of it goes to another view as it is */
     bool is_unused;     /* RETURN of keys that were not touched: nothing to carry out */
+    bool is_exclusive;  /* some of its keys may be changed */
+    bool is_watched;    /* EXEC of a session that watches keys: their marks are asked for and taken
+                           back */
+    bool is_dirty;      /* GRANT's answer: one was changed */
+    uint8_t step;       /* enum loan_step: what MAIL_STEP asks for */
     uint8_t shard_mode; /* enum lock_mode */
     uint64_t ticket;
     uint32_t view_count;
-    struct view *views;     /* of this owner's keys, inside the transaction */
-    struct part *part;      /* to be run by the owner with RETURN, or NULL */
-    struct effects effects; /* what the coordinator's handler changed here */
-    struct hold *hold;      /* owner's */
+    struct view *views;              /* of this owner's keys, inside the transaction */
+    struct part *part;               /* to be run by the owner with RETURN, or NULL */
+    struct effects effects;          /* what the coordinator's handler changed here */
+    struct effects events;           /* and what is to be told of it */
+    uint64_t session_id;             /* whose command it is */
+    struct hold *hold;               /* owner's */
+    struct blocker_part *block_part; /* RETURN: the command waits for keys of this loan */
+    struct blocker_part *offer; /* LOCK: it takes the place of this part, which holds the key */
 };
 
 void lender_lock(struct router *router, struct loan *loan);
 void lender_take_back(struct router *router, struct loan *loan);
 void lender_return(struct router *router, struct loan *loan);
+void lender_step(struct router *router, struct loan *loan);
 void lender_wound_home(struct router *router, struct mail *mail);
 /** Serve all who hold their keys since somebody left a queue. */
 void lender_serve(struct router *router);
@@ -100,6 +119,16 @@ struct view_set;
 /** Start a transaction over the owners of the set's keys. Takes over request->large_raw. */
 void transaction_start_keys(struct router *router, struct lane *lane, const struct request *request,
                             struct view_set *set, struct ring_buffer *buffer);
+/** The same for a command that has waited for a key, under its old ticket; `part` holds the key. */
+void transaction_start_offer(struct router *router, struct lane *lane,
+                             const struct request *request, struct view_set *set,
+                             struct blocker_part *part, uint16_t part_owner, uint64_t ticket,
+                             int64_t deadline_ms);
+/** Start a command whose row says that it grows, with the keys that it is known to need beyond
+ * those that it names. Takes over `grown`. `ticket` 0: draws one. */
+void transaction_start_grown(struct router *router, struct lane *lane,
+                             const struct request *request, struct grown_keys *grown,
+                             uint64_t ticket);
 /** Start one that closes all shards and runs the command's part on each. */
 void transaction_start_closed(struct router *router, struct lane *lane,
                               const struct request *request, struct ring_buffer *buffer,
@@ -107,6 +136,7 @@ void transaction_start_closed(struct router *router, struct lane *lane,
 void transaction_granted(struct router *router, struct loan *loan);
 void transaction_wounded(struct router *router, struct mail *mail);
 void transaction_done(struct router *router, struct loan *loan);
+void transaction_step_home(struct router *router, struct loan *loan);
 struct loan *loan_of_mail(struct mail *mail);
 /** The loan that a WOUND is about. */
 struct loan *loan_of_wound(struct mail *mail);
@@ -121,5 +151,7 @@ void gather_home(struct router *router, struct mail *mail);
 void part_create(struct part *part, struct router *router, const struct request *request,
                  const struct lane *lane, void *shared);
 void part_destroy(struct part *part);
+/** The parts of a call took their time side by side: count the longest with it. */
+void parts_account(struct call *call);
 /** Run it on this shard. */
 void part_run(struct router *router, struct part *part);

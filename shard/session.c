@@ -14,7 +14,9 @@
 
 #include "core/heap.h"
 #include "shard/command.h"
+#include "shard/multi.h"
 #include "shard/shard.h"
+#include "shard/subscriptions.h"
 
 #include <stdio.h>
 
@@ -42,6 +44,7 @@ void
 session_destroy(struct session *session)
 {
     ASSERT(session->shard->session_count > 0);
+    subscriptions_end(session);
     list_remove(&session->shard_link);
     session->shard->session_count--;
     heap_free(session->addresses);
@@ -67,6 +70,8 @@ session_addresses_set(struct session *session, const char *peer, const char *loc
 void
 session_reset(struct session *session)
 {
+    multi_discard(session);
+    subscriptions_end(session);
     session->db = 0;
     session->protocol = 2;
     session->flags &= ~(SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP |
@@ -142,15 +147,21 @@ uint64_t
 session_memory_size(const struct session *session)
 {
     return sizeof(*session) + session->query_size + session->query_free_size +
-           session->output_memory_size + session->argv_memory_size +
+           session->output_memory_size + subscriptions_memory_size(session) +
            (session->name == NULL ? 0 : strlen(session->name) + 1);
 }
 
 /** One letter for each property, "N" for none. */
 static void
-session_flag_letters(const struct session *session, char letters[8])
+session_flag_letters(const struct session *session, char letters[16])
 {
     uint32_t count = 0;
+    if ((session->flags & SESSION_MONITOR) != 0) {
+        letters[count++] = 'O';
+    }
+    if ((session->flags & SESSION_PUBSUB) != 0) {
+        letters[count++] = 'P';
+    }
     if ((session->flags & SESSION_CLOSE_AFTER_REPLY) != 0) {
         letters[count++] = 'c';
     }
@@ -176,7 +187,7 @@ void
 session_describe(const struct session *session, int64_t now_ms, struct output *output)
 {
     char line[SESSION_LINE_SIZE_MAX];
-    char letters[8];
+    char letters[16];
     session_flag_letters(session, letters);
     const struct command *command = session->last_command;
     bool has_parent = command != NULL && command->parent != NULL;
@@ -190,14 +201,17 @@ session_describe(const struct session *session, int64_t now_ms, struct output *o
     }
     size = snprintf(
         line, sizeof(line),
-        " age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1 qbuf=%llu qbuf-free=%llu"
-        " argv-mem=%llu multi-mem=0 rbs=0 rbp=0 obl=%llu oll=0 omem=%llu tot-mem=%llu events=%s"
+        " age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=-1 qbuf=%llu "
+        "qbuf-free=%llu"
+        " argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%llu oll=0 omem=%llu tot-mem=%llu events=%s"
         " cmd=%s%s%s user=default redir=-1 resp=%u core=%u\n",
         (long long)(MAX(now_ms - session->created_ms, 0) / 1000),
         (long long)(MAX(now_ms - session->last_command_ms, 0) / 1000), letters, session->db,
+        subscriptions_kind_count(session, TOPIC_CHANNEL),
+        subscriptions_kind_count(session, TOPIC_PATTERN),
+        subscriptions_kind_count(session, TOPIC_SHARD_CHANNEL),
         (unsigned long long)session->query_size, (unsigned long long)session->query_free_size,
-        (unsigned long long)session->argv_memory_size, (unsigned long long)session->output_size,
-        (unsigned long long)session->output_memory_size,
+        (unsigned long long)session->output_size, (unsigned long long)session->output_memory_size,
         (unsigned long long)session_memory_size(session), session->output_size > 0 ? "rw" : "r",
         command == NULL ? "NULL"
         : has_parent    ? command->parent

@@ -7,8 +7,13 @@
 #include "core/list.h"
 #include "net/reply.h"
 
-struct shard;
+struct blocker;
 struct command;
+struct multi;
+struct lane;
+struct multi_watches;
+struct shard;
+struct subscriptions;
 
 /* Flags of a session. */
 #define SESSION_NO_EVICT (1u << 0)
@@ -19,6 +24,10 @@ struct command;
 #define SESSION_CLOSE_AFTER_REPLY (1u << 5)
 #define SESSION_UNIX_SOCKET (1u << 6)
 #define SESSION_KILLED (1u << 7)
+#define SESSION_MULTI (1u << 8)    /* commands are queued until EXEC */
+#define SESSION_PUBSUB (1u << 10)  /* it subscribes to something */
+#define SESSION_MONITOR (1u << 11) /* it sees the commands of all */
+#define SESSION_LEAVING (1u << 12) /* its UNSUBSCRIBE is under way */
 
 struct session {
     struct list_node shard_link; /* in shard->sessions */
@@ -30,6 +39,9 @@ struct session {
     int64_t created_ms;
     int64_t last_command_ms;
     const struct command *last_command; /* NULL: none yet */
+    struct multi *multi;                /* what MULTI has queued, or NULL; see shard/multi.h */
+    struct multi_watches *watches;      /* keys under WATCH, or NULL */
+    struct blocker *blocker;            /* the command that waits for a key, or NULL */
     char *name;                         /* CLIENT SETNAME, heap, or NULL */
     char *library_name;                 /* CLIENT SETINFO */
     char *library_version;
@@ -42,7 +54,8 @@ struct session {
     uint64_t query_free_size;
     uint64_t output_size; /* bytes that wait to be sent */
     uint64_t output_memory_size;
-    uint64_t argv_memory_size;
+    struct lane *lane;                   /* the order of its replies; NULL: it has no connection */
+    struct subscriptions *subscriptions; /* NULL: none; see shard/subscriptions.h */
 };
 
 /** A new client of this core, in shard->sessions; addresses, fd and conn are for the caller to set.

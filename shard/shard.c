@@ -5,10 +5,18 @@
 #include "shard/shard.h"
 
 #include "core/heap.h"
+#include "shard/block.h"
+#include "shard/change.h"
+#include "shard/commandlog.h"
 #include "shard/effect.h"
+#include "shard/field_expiry.h"
+#include "shard/latency.h"
 #include "shard/lock.h"
+#include "shard/notify.h"
+#include "shard/pubsub.h"
 #include "shard/router.h"
 #include "shard/stats.h"
+#include "shard/watch.h"
 
 void
 shard_create(struct shard *shard, struct node *node, uint32_t index, const struct config *config,
@@ -26,37 +34,96 @@ shard_create(struct shard *shard, struct node *node, uint32_t index, const struc
     random_create(&shard->random, seed->random_seed + index);
     list_create(&shard->sessions);
     shard->locks = lock_table_new();
+    shard->events = heap_alloc(sizeof(*shard->events));
+    effects_create(shard->events);
+    shard->watches = watch_table_new();
+    shard->pubsub = pubsub_new(node->shard_count);
+    notify_configure(shard);
+    shard->block = block_table_new(&shard->memory, seed->now_ms);
     shard->router = router_new(shard, exchange);
     shard->ops.raw_unpin = router_unpin;
+    commandlog_configure(shard);
+}
+
+void
+shard_clear(struct shard *shard)
+{
+    router_delete(shard->router);
+    lock_table_delete(shard->locks);
+    effects_destroy(shard->events);
+    heap_free(shard->events);
+    watch_table_delete(shard->watches);
+    pubsub_delete(shard->pubsub);
+    block_table_delete(shard->block);
+    stats_destroy(shard);
+    commandlog_destroy(shard);
+    latency_destroy(shard);
+    keyspace_destroy(&shard->keyspace);
 }
 
 void
 shard_destroy(struct shard *shard)
 {
-    router_delete(shard->router);
-    lock_table_delete(shard->locks);
-    stats_destroy(shard);
-    keyspace_destroy(&shard->keyspace);
+    shard_clear(shard);
     memory_destroy(&shard->memory);
 }
 
-/** A deadline has come. What is lent stays until it is home: it is asked for again with the next
- * tick. */
+void
+shard_key_expired(struct shard *shard, uint16_t db, uint16_t slot, uint64_t hash,
+                  struct entry *entry)
+{
+    struct slice key = entry_key(entry);
+    if (shard->journal != NULL) {
+        struct slice argv[] = {SLICE("DEL"), key};
+        effects_append(shard->journal, db, slot, argv, 2);
+    }
+    shard->counters.expired_count++;
+    if (LIKELY(shard->interest == 0 && shard->notify_classes == 0)) {
+        keyspace_remove(&shard->keyspace, db, slot, hash, entry);
+        return;
+    }
+    /* Those who are told may look for the key. */
+    char *copy = heap_alloc(MAX(key.size, (size_t)1));
+    memcpy(copy, key.data, key.size);
+    key.data = copy;
+    keyspace_remove(&shard->keyspace, db, slot, hash, entry);
+    notify_key(shard, db, key, NOTIFY_EXPIRED, "expired");
+    struct change change = {.key = key, .hash = hash, .db = db, .slot = slot, .type = VALUE_NONE};
+    change_key(shard, &change);
+    heap_free(copy);
+}
+
+/** Steps of field_expiry in one call of shard_expire(): each takes some microseconds, as long as
+ * tens of keys. */
+#define FIELD_STEPS_MAX 24
+
+struct shard_expiry {
+    struct shard *shard;
+    uint32_t field_step_count;
+};
+
+/** A deadline has come, the key's or that of a hash's fields. What is lent stays until it is home:
+ * it is asked for again with the next tick. */
 static void
 key_due(void *context, uint32_t db, uint32_t slot, uint64_t hash, struct entry *entry)
 {
-    struct shard *shard = context;
-    struct slice key = entry_key(entry);
+    struct shard_expiry *expiry = context;
+    struct shard *shard = expiry->shard;
     if (entry_is_lent(entry) || lock_shard_is_lent(shard->locks)) {
-        keyspace_deadline_set(&shard->keyspace, db, slot, hash, entry, entry_deadline_ms(entry));
+        keyspace_put_off(&shard->keyspace, entry);
         return;
     }
-    if (shard->journal != NULL) {
-        struct slice argv[] = {SLICE("DEL"), key};
-        effects_append(shard->journal, (uint16_t)db, (uint16_t)slot, argv, 2);
+    int64_t deadline_ms = entry_deadline_ms(entry);
+    bool is_key_due = deadline_ms != ENTRY_NO_DEADLINE && deadline_ms <= shard->now_ms;
+    if (UNLIKELY(entry_has_element_deadline(entry) && !is_key_due)) {
+        if (expiry->field_step_count++ < FIELD_STEPS_MAX) {
+            field_expiry_step(shard, (uint16_t)db, (uint16_t)slot, hash, entry);
+        } else {
+            keyspace_put_off(&shard->keyspace, entry);
+        }
+        return;
     }
-    keyspace_remove(&shard->keyspace, db, slot, hash, entry);
-    shard->counters.expired_count++;
+    shard_key_expired(shard, (uint16_t)db, (uint16_t)slot, hash, entry);
 }
 
 uint32_t
@@ -65,7 +132,11 @@ shard_expire(struct shard *shard, uint32_t step_count_max)
     if (UNLIKELY(shard->is_expiry_paused)) {
         return 0;
     }
-    return keyspace_advance(&shard->keyspace, shard->now_ms, step_count_max, key_due, shard);
+    struct shard_expiry expiry = {.shard = shard};
+    if (UNLIKELY((shard->interest & INTEREST_READY) != 0)) {
+        block_serve_ready(shard);
+    }
+    return keyspace_advance(&shard->keyspace, shard->now_ms, step_count_max, key_due, &expiry);
 }
 
 bool

@@ -11,7 +11,9 @@
 #include "core/list.h"
 #include "core/memory.h"
 #include "core/random.h"
+#include "shard/commandlog_data.h"
 #include "shard/keyspace.h"
+#include "shard/latency_data.h"
 #include "shard/stats_data.h"
 
 struct command_table;
@@ -34,6 +36,7 @@ struct session;
     X(hit_count, "lookups by reading commands that found their key")                               \
     X(miss_count, "lookups by reading commands that did not")                                      \
     X(expired_count, "keys removed because their deadline had passed")                             \
+    X(expired_field_count, "fields of hashes removed because their deadline had passed")           \
     X(evicted_count, "keys removed to make room")                                                  \
     X(mail_sent_count, "messages posted to other cores")                                           \
     X(mail_received_count, "messages taken from other cores")                                      \
@@ -79,6 +82,7 @@ struct node {
     _Alignas(CACHE_LINE_SIZE) _Atomic uint64_t session_id_next;
     /** Connections of all cores, for maxclients: added at accept, taken off at close. */
     _Alignas(CACHE_LINE_SIZE) _Atomic int64_t connection_count;
+    struct commandlog_numbers commandlogs[COMMANDLOG_TYPE_COUNT]; /* see shard/commandlog.h */
 };
 
 struct shard {
@@ -89,20 +93,31 @@ struct shard {
     uint64_t memory_start_size; /* what the empty shard used when it was ready to serve */
     struct keyspace keyspace;
     struct random random;
-    int64_t now_ms;        /* the turn's clock; deadlines are compared with it */
-    uint64_t now_ns;       /* the turn's monotonic clock */
-    uint64_t last_ticks;   /* CPU ticks at the end of the last command */
+    int64_t now_ms;      /* the turn's clock; deadlines are compared with it */
+    uint64_t now_ns;     /* the turn's monotonic clock */
+    uint64_t last_ticks; /* CPU ticks at the end of the last command */
+    /** Slow commands, large requests and replies; see shard/commandlog.h. */
+    struct commandlog commandlog;
     bool is_expiry_paused; /* DEBUG SET-ACTIVE-EXPIRE 0 */
     struct shard_counters counters;
     struct stats stats;      /* by command and error code; see shard/stats.h */
+    struct latency latency;  /* what took too long lately */
     int32_t cpu;             /* the CPU that the core is pinned to, -1: none */
     struct effects *journal; /* where effects go; NULL: nobody reads them */
-    struct list sessions;    /* of the connections of this core */
+    uint32_t interest;       /* INTEREST_: who wants to hear of changed keys; see shard/change.h */
+    uint64_t actor_id;       /* the session whose changes are being carried out */
+    uint32_t notify_classes; /* NOTIFY_: events that are published; 0: none */
+    struct effects *events;  /* of the command that runs; see shard/notify.h */
+    struct watch_table *watches; /* shard/watch.h */
+    struct pubsub *pubsub;       /* shard/pubsub.h */
+    struct block_table *block;   /* shard/block.h */
+    struct list sessions;        /* of the connections of this core */
     uint32_t session_count;
     struct lock_table *locks; /* what is lent; see shard/lock.h */
     struct router *router;    /* mail, batches and transactions under way; see shard/router.h */
     int64_t pause_until_ms;   /* CLIENT PAUSE: commands of this core's clients wait; 0: no pause */
     bool is_pause_all;        /* reads too */
+    bool is_monitored;        /* some core has monitors; see shard/monitor.h */
     struct shard_ops {
         /** Close the connection: at once, or when its replies have left. */
         void (*session_close)(void *core, struct session *session, bool after_reply);
@@ -136,10 +151,16 @@ void shard_create(struct shard *shard, struct node *node, uint32_t index,
                   const struct shard_seed *seed);
 /** Nothing of it is lent or under way. */
 void shard_destroy(struct shard *shard);
+/** The first half of it: all is freed but the memory's own books, which must be even then. */
+void shard_clear(struct shard *shard);
 
 /** Remove keys whose deadline is not after now_ms, touching at most `step_count_max`. Returns how
  * many it touched. Owner thread. */
 uint32_t shard_expire(struct shard *shard, uint32_t step_count_max);
+
+/** The key's time is over: out with it, with all who have to hear of it. Owner thread. */
+void shard_key_expired(struct shard *shard, uint16_t db, uint16_t slot, uint64_t hash,
+                       struct entry *entry);
 
 /** Free flushed contents in steps. True: nothing is left. Owner thread. */
 bool shard_collect(struct shard *shard, uint32_t step_count_max);

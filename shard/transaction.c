@@ -10,42 +10,16 @@
  * It is one allocation, apart from its connection, and lives until all its mail is home.
  */
 #include "core/heap.h"
+#include "shard/block.h"
+#include "shard/commandlog.h"
 #include "shard/execute.h"
-#include "shard/router_internal.h"
+#include "shard/execute_multi.h"
+#include "shard/multi.h"
+#include "shard/transaction_internal.h"
 #include "shard/value/raw.h"
 #include "shard/view_set.h"
 
 #include <stdatomic.h>
-
-enum transaction_state {
-    TRANSACTION_ASKING,
-    TRANSACTION_RETURNING, /* executed, or (closed shards) the parts run */
-};
-
-struct transaction {
-    struct lane_item item;
-    struct lane *lane;
-    struct transaction *next; /* of its lane, by ticket */
-    struct output output;     /* the reply */
-    enum transaction_state state;
-    uint32_t loan_count;
-    uint32_t granted_count;
-    uint32_t home_count;
-    uint32_t giver_count; /* RETURNs that have to be home before the others are mailed */
-    bool is_closed;       /* closes all shards instead of taking keys */
-    bool is_retired;      /* its reply has been taken */
-    uint32_t view_count;
-    uint32_t declared_count;
-    struct request request;
-    struct arguments arguments;
-    struct reply reply;
-    struct call call;
-    struct effects effects;
-    struct view *views;     /* [view_count], by owner */
-    struct view **declared; /* [declared_count] */
-    struct part *parts;     /* closed: [loan_count] */
-    struct loan loans[];
-};
 
 struct loan *
 loan_of_mail(struct mail *mail)
@@ -58,14 +32,19 @@ transaction_delete(struct transaction *transaction)
 {
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         effects_destroy(&transaction->loans[i].effects);
+        effects_destroy(&transaction->loans[i].events);
     }
     effects_destroy(&transaction->effects);
+    effects_destroy(&transaction->events);
     arguments_release(&transaction->arguments);
     output_destroy(&transaction->output);
     heap_free(transaction->arguments.argv);
     heap_free(transaction->views);
     heap_free(transaction->declared);
     heap_free(transaction->parts);
+    program_delete(transaction);
+    grown_keys_destroy(&transaction->grown);
+    multi_delete(transaction->lane_shard, transaction->request.multi);
     heap_free(transaction);
 }
 
@@ -95,6 +74,7 @@ transaction_new(struct lane *lane, const struct request *request, struct ring_bu
         heap_alloc(sizeof(*transaction) + loan_count * sizeof(struct loan));
     memset(transaction, 0, sizeof(*transaction) + loan_count * sizeof(struct loan));
     transaction->lane = lane;
+    transaction->lane_shard = lane->shard;
     transaction->loan_count = loan_count;
     transaction->request = *request;
     struct slice *storage = heap_alloc(request->argc * sizeof(*storage));
@@ -102,19 +82,21 @@ transaction_new(struct lane *lane, const struct request *request, struct ring_bu
     transaction->request.argv = storage;
     output_create(&transaction->output);
     effects_create(&transaction->effects);
+    effects_create(&transaction->events);
     transaction->item = (struct lane_item){.source = &transaction->output,
                                            .reply_size = LANE_REPLY_ALL,
                                            .is_muted = (request->flags & REQUEST_MUTED) != 0,
                                            .retire = transaction_retire};
     for (uint32_t i = 0; i < loan_count; i++) {
         effects_create(&transaction->loans[i].effects);
+        effects_create(&transaction->loans[i].events);
     }
     return transaction;
 }
 
-/** Draw the ticket, take the place in the lane, ask all owners. */
+/** Draw the ticket (0) or keep the old one, take the place in the lane, ask all owners. */
 static void
-transaction_launch(struct router *router, struct transaction *transaction)
+transaction_launch(struct router *router, struct transaction *transaction, uint64_t ticket)
 {
     struct lane *lane = transaction->lane;
     lane_push(lane, &transaction->item);
@@ -127,12 +109,15 @@ transaction_launch(struct router *router, struct transaction *transaction)
     lane->transaction_last = transaction;
     router->pending_count++;
     router->shard->counters.loan_count++;
-    uint64_t ticket =
-        atomic_fetch_add_explicit(&router->shard->node->ticket_next, 1, memory_order_relaxed);
+    if (ticket == 0) {
+        ticket =
+            atomic_fetch_add_explicit(&router->shard->node->ticket_next, 1, memory_order_relaxed);
+    }
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         struct loan *loan = &transaction->loans[i];
         loan->ticket = ticket;
         loan->transaction = transaction;
+        loan->session_id = transaction->request.session_id;
         router_post(router, loan->owner, MAIL_LOCK, &loan->mail);
     }
 }
@@ -154,28 +139,29 @@ owners_of(const struct view_set *set, uint16_t *owners)
     return owner_count;
 }
 
-static void
-lay_out_views(struct transaction *transaction, const struct view_set *set, const uint16_t *owners,
-              uint16_t no_touch)
+void
+transaction_lay_out(struct transaction *transaction, const struct view_set *set, uint16_t no_touch)
 {
+    transaction->view_count = set->count;
+    transaction->declared_count = set->declared_count;
+    transaction->views = heap_alloc(set->count * sizeof(*transaction->views));
+    transaction->declared = heap_alloc(set->declared_count * sizeof(struct view *));
     uint32_t *moved = heap_alloc(set->count * sizeof(*moved));
     uint32_t next = 0;
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         struct loan *loan = &transaction->loans[i];
-        loan->owner = owners[i]; // NOLINT: filled by owners_of(), whose count loan_count is
         loan->views = &transaction->views[next];
-        bool is_exclusive = false;
+        loan->is_exclusive = false;
         for (uint32_t j = 0; j < set->count; j++) {
-            if (set->views[j].owner == owners[i]) {
+            if (set->views[j].owner == loan->owner) {
                 moved[j] = next;
                 transaction->views[next] = set->views[j];
                 transaction->views[next].flags |= no_touch;
-                is_exclusive |= (set->views[j].flags & VIEW_EXCLUSIVE) != 0;
+                loan->is_exclusive |= (set->views[j].flags & VIEW_EXCLUSIVE) != 0;
                 next++;
             }
         }
         loan->view_count = (uint32_t)(&transaction->views[next] - loan->views);
-        loan->shard_mode = is_exclusive ? LOCK_INTENT_EXCLUSIVE : LOCK_INTENT_SHARED;
     }
     for (uint32_t i = 0; i < set->declared_count; i++) {
         transaction->declared[i] = &transaction->views[moved[set->declared[i]]];
@@ -183,17 +169,17 @@ lay_out_views(struct transaction *transaction, const struct view_set *set, const
     heap_free(moved);
 }
 
-void
-transaction_start_keys(struct router *router, struct lane *lane, const struct request *request,
-                       struct view_set *set, struct ring_buffer *buffer)
+/** A transaction over the owners of the set's keys, to be launched. */
+static struct transaction *
+transaction_new_keys(struct lane *lane, const struct request *request, struct view_set *set,
+                     struct ring_buffer *buffer)
 {
     uint16_t owners[SHARD_COUNT_MAX];
     uint32_t owner_count = owners_of(set, owners);
     struct transaction *transaction = transaction_new(lane, request, buffer, owner_count);
-    transaction->view_count = set->count;
-    transaction->declared_count = set->declared_count;
-    transaction->views = heap_alloc(set->count * sizeof(*transaction->views));
-    transaction->declared = heap_alloc(set->declared_count * sizeof(struct view *));
+    for (uint32_t i = 0; i < owner_count; i++) {
+        transaction->loans[i].owner = owners[i];
+    }
     bool is_no_touch = (request->flags & REQUEST_NO_TOUCH) != 0;
     /* Keys are slices of arguments; those that were copied lie elsewhere now. */
     for (uint32_t i = 0; transaction->arguments.copies != NULL && i < set->count; i++) {
@@ -205,9 +191,88 @@ transaction_start_keys(struct router *router, struct lane *lane, const struct re
             }
         }
     }
-    lay_out_views(transaction, set, owners,
-                  view_flags(request->command->flags, is_no_touch) & VIEW_NO_TOUCH);
-    transaction_launch(router, transaction);
+    transaction_lay_out(transaction, set,
+                        view_flags(request->command->flags, is_no_touch) & VIEW_NO_TOUCH);
+    for (uint32_t i = 0; i < owner_count; i++) {
+        struct loan *loan = &transaction->loans[i];
+        loan->shard_mode = loan->is_exclusive ? LOCK_INTENT_EXCLUSIVE : LOCK_INTENT_SHARED;
+    }
+    transaction->deadline_ms = INT64_MAX;
+    return transaction;
+}
+
+/** Nothing behind it starts before it is executed. */
+static void
+transaction_bar(struct transaction *transaction)
+{
+    transaction->is_barrier = true;
+    transaction->lane->barrier_count++;
+}
+
+void
+transaction_start_keys(struct router *router, struct lane *lane, const struct request *request,
+                       struct view_set *set, struct ring_buffer *buffer)
+{
+    struct transaction *transaction = transaction_new_keys(lane, request, set, buffer);
+    const struct multi *multi = request->multi;
+    for (uint32_t i = 0; i < transaction->loan_count; i++) {
+        transaction->loans[i].is_watched = multi != NULL && multi->watches != NULL;
+    }
+    transaction->may_block = multi == NULL && command_may_block(request);
+    /* What comes behind sees the session as it will be, or waits with it. */
+    if (transaction->may_block || (multi != NULL && multi->has_local)) {
+        transaction_bar(transaction);
+    }
+    transaction_launch(router, transaction, 0);
+}
+
+void
+transaction_start_grown(struct router *router, struct lane *lane, const struct request *request,
+                        struct grown_keys *grown, uint64_t ticket)
+{
+    struct view_set set;
+    bool has_keys = view_set_create_grown(&set, router->shard, request, grown->names, grown->count);
+    ASSERT(has_keys);
+    struct transaction *transaction = transaction_new_keys(lane, request, &set, NULL);
+    view_set_destroy(&set);
+    transaction->grown = *grown;
+    transaction->grown.ready_count = grown->count;
+    transaction->grown.views = transaction->declared + (transaction->declared_count - grown->count);
+    transaction->is_growing = true;
+    transaction_bar(transaction);
+    transaction_launch(router, transaction, ticket);
+}
+
+/** The command has asked for more keys: it starts anew with all of them, at its old age. */
+static void
+transaction_grow(struct router *router, struct transaction *transaction)
+{
+    effects_clear(&transaction->effects);
+    effects_clear(&transaction->events);
+    for (uint32_t i = 0; i < transaction->loan_count; i++) {
+        transaction->loans[i].is_unused = true;
+    }
+    struct grown_keys grown = transaction->grown;
+    transaction->grown = (struct grown_keys){0};
+    transaction_start_grown(router, transaction->lane, &transaction->request, &grown,
+                            transaction->loans[0].ticket);
+}
+
+void
+transaction_start_offer(struct router *router, struct lane *lane, const struct request *request,
+                        struct view_set *set, struct blocker_part *part, uint16_t part_owner,
+                        uint64_t ticket, int64_t deadline_ms)
+{
+    struct transaction *transaction = transaction_new_keys(lane, request, set, NULL);
+    transaction->may_block = true;
+    transaction->deadline_ms = deadline_ms;
+    for (uint32_t i = 0; i < transaction->loan_count; i++) {
+        if (transaction->loans[i].owner == part_owner) {
+            transaction->loans[i].offer = part;
+        }
+    }
+    transaction_bar(transaction);
+    transaction_launch(router, transaction, ticket);
 }
 
 void
@@ -216,50 +281,100 @@ transaction_start_closed(struct router *router, struct lane *lane, const struct 
 {
     uint32_t shard_count = router->shard->node->shard_count;
     struct transaction *transaction = transaction_new(lane, request, buffer, shard_count);
+    struct multi *multi = request->multi;
     transaction->is_closed = true;
-    transaction->parts = heap_alloc(shard_count * sizeof(struct part));
+    transaction->is_barrier = true;
     transaction->call.shared = shared;
+    if (multi == NULL) {
+        transaction->parts = heap_alloc(shard_count * sizeof(struct part));
+    }
     for (uint32_t i = 0; i < shard_count; i++) {
         transaction->loans[i].owner = (uint16_t)i;
         transaction->loans[i].shard_mode = LOCK_EXCLUSIVE;
-        part_create(&transaction->parts[i], router, &transaction->request, lane, shared);
+        transaction->loans[i].is_watched = multi != NULL && multi->watches != NULL;
+        if (multi == NULL) {
+            part_create(&transaction->parts[i], router, &transaction->request, lane, shared);
+        }
     }
     lane->barrier_count++;
-    transaction_launch(router, transaction);
+    transaction_launch(router, transaction, 0);
 }
 
 /* ---- execution ---- */
 
+/** Give each owner the records about its keys: effects, or events. */
 static void
-distribute_effects(struct router *router, struct transaction *transaction)
+distribute(struct router *router, struct transaction *transaction, const struct effects *records,
+           bool is_events)
 {
     struct effect_reader reader;
-    struct effect effect;
-    effect_reader_create(&reader, &transaction->effects);
-    while (effect_read(&reader, &effect)) {
-        uint16_t owner = router->shard->node->slot_owner[effect.slot];
+    struct effect record;
+    effect_reader_create(&reader, records);
+    while (effect_read(&reader, &record)) {
+        uint16_t owner = router->shard->node->slot_owner[record.slot];
         for (uint32_t i = 0; i < transaction->loan_count; i++) {
-            if (transaction->loans[i].owner == owner) {
-                effects_append(&transaction->loans[i].effects, effect.db, effect.slot, effect.argv,
-                               effect.argc);
+            struct loan *loan = &transaction->loans[i];
+            if (loan->owner == owner) {
+                effects_append(is_events ? &loan->events : &loan->effects, record.db, record.slot,
+                               record.argv, record.argc);
             }
         }
     }
     effect_reader_destroy(&reader);
 }
 
+void
+transaction_distribute(struct router *router, struct transaction *transaction)
+{
+    if (transaction->effects.count > 0) {
+        distribute(router, transaction, &transaction->effects, false);
+        effects_clear(&transaction->effects);
+    }
+    if (transaction->events.count > 0) {
+        distribute(router, transaction, &transaction->events, true);
+        effects_clear(&transaction->events);
+    }
+}
+
+void
+transaction_begin(struct router *router, struct transaction *transaction, struct session *session)
+{
+    struct call *call = &transaction->call;
+    void *shared = call->shared;
+    reply_create(&transaction->reply, &transaction->output, transaction->request.protocol);
+    transaction->reply.is_muted = transaction->item.is_muted;
+    call_prepare(call, router->shard, &transaction->request, &transaction->reply, session);
+    call->shared = shared;
+    if (call->effects != NULL) {
+        call->effects = &transaction->effects;
+    }
+    call->events = &transaction->events;
+}
+
+/** EXEC: has a key under WATCH been changed? Then nothing runs. */
+static bool
+is_watch_dirty(const struct transaction *transaction)
+{
+    for (uint32_t i = 0; i < transaction->loan_count; i++) {
+        if (transaction->loans[i].is_dirty) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 run_keys(struct router *router, struct transaction *transaction)
 {
-    struct shard *shard = router->shard;
+    struct multi *multi = transaction->request.multi;
     struct call *call = &transaction->call;
-    reply_create(&transaction->reply, &transaction->output, transaction->request.protocol);
-    transaction->reply.is_muted = transaction->item.is_muted;
-    call_prepare(call, shard, &transaction->request, &transaction->reply, NULL);
-    call->views = transaction->declared;
-    call->view_count = transaction->declared_count;
-    if (call->effects != NULL) {
-        call->effects = &transaction->effects;
+    transaction_begin(router, transaction, NULL);
+    if (multi != NULL && is_watch_dirty(transaction)) {
+        reply_null_array(&transaction->reply);
+        for (uint32_t i = 0; i < transaction->loan_count; i++) {
+            transaction->loans[i].is_unused = true;
+        }
+        return;
     }
     /* Keys that are lent to others, too, live by their owner's clock alone. */
     for (uint32_t i = 0; i < transaction->view_count; i++) {
@@ -267,24 +382,33 @@ run_keys(struct router *router, struct transaction *transaction)
             view_expire(call, &transaction->views[i]);
         }
     }
-    call_run(call);
-    if (transaction->effects.count > 0) {
-        distribute_effects(router, transaction);
+    if (multi != NULL) {
+        uint64_t start_ticks = router->shard->last_ticks;
+        reply_array(&transaction->reply, multi->count);
+        multi_run(call, multi, 0, multi->count, transaction->declared, transaction->lane->session);
+        multi_account(router->shard, &transaction->request, start_ticks);
+    } else {
+        call->views = transaction->declared;
+        call->view_count = transaction->declared_count;
+        call->flags |= transaction->may_block ? CALL_MAY_BLOCK : 0;
+        if (transaction->is_growing) {
+            call->grown = &transaction->grown;
+            call->view_count -= transaction->grown.ready_count;
+        }
+        call_run(call);
+        call_account(call);
     }
-    /* The owners have yet to commit the views: what the handler allocated stays until then. */
-    call_account(call);
+    /* The owners have yet to commit the views: what the handlers allocated stays until then. */
+    transaction_distribute(router, transaction);
 }
 
 static void
 run_prepare(struct router *router, struct transaction *transaction)
 {
     struct call *call = &transaction->call;
-    void *shared = call->shared;
-    reply_create(&transaction->reply, &transaction->output, transaction->request.protocol);
-    transaction->reply.is_muted = transaction->item.is_muted;
-    call_prepare(call, router->shard, &transaction->request, &transaction->reply,
-                 transaction->lane->session);
-    call->shared = shared;
+    transaction_begin(router, transaction, transaction->lane->session);
+    /* What a part changes it tells for itself. */
+    call->effects = router->shard->journal;
     bool is_ready = transaction->request.command->prepare == NULL ||
                     transaction->request.command->prepare(call);
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
@@ -295,8 +419,7 @@ run_prepare(struct router *router, struct transaction *transaction)
     }
 }
 
-/** Does a value of this loan's go to another view as it is? */
-static bool
+bool
 loan_is_giver(const struct loan *loan)
 {
     for (uint32_t i = 0; i < loan->view_count; i++) {
@@ -322,7 +445,7 @@ mail_returns(struct router *router, struct transaction *transaction, bool is_giv
  * Mail the keys back. A value that moves leaves its old owner's books before its new owner has it,
  * who might free it at once: then the new owner's RETURN waits for the old one's DONE.
  */
-static void
+void
 transaction_return(struct router *router, struct transaction *transaction)
 {
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
@@ -350,11 +473,28 @@ transaction_execute(struct router *router, struct transaction *transaction)
     if (lane->transaction_first == NULL) {
         lane->transaction_last = NULL;
     }
+    if (transaction->is_closed && transaction->request.multi != NULL) {
+        program_start(router, transaction);
+        return;
+    }
     if (transaction->is_closed) {
         run_prepare(router, transaction);
     } else {
         run_keys(router, transaction);
+        commandlog_settle(router->shard, commandlog_take(router->shard), lane->session);
         lane_item_done(lane, &transaction->item);
+        if (UNLIKELY((transaction->call.flags & CALL_GROWS) != 0)) {
+            transaction_grow(router, transaction);
+        }
+        if ((transaction->call.flags & CALL_BLOCKS) != 0) {
+            block_begin(router, lane, &transaction->request, &transaction->call, transaction->loans,
+                        transaction->loan_count, transaction->loans[0].ticket,
+                        transaction->deadline_ms);
+        }
+        if (transaction->is_barrier) {
+            transaction->is_barrier = false;
+            lane->barrier_count--;
+        }
     }
     transaction_return(router, transaction);
 }
@@ -413,6 +553,7 @@ finish_closed(struct router *router, struct transaction *transaction)
         call->part_count = transaction->loan_count;
         call->session = lane->session;
         call_run(call);
+        parts_account(call);
     }
     call_finish(call);
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
@@ -438,7 +579,7 @@ transaction_done(struct router *router, struct loan *loan)
         return;
     }
     router->pending_count--;
-    if (transaction->is_closed) {
+    if (transaction->is_closed && transaction->program == NULL) {
         /* May end in transaction_retire(), which must not find it complete before its time. */
         transaction->home_count--;
         finish_closed(router, transaction);

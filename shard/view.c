@@ -28,9 +28,14 @@
 
 #include "core/number.h"
 #include "shard/call.h"
+#include "shard/change.h"
+#include "shard/commandlog.h"
 #include "shard/effect.h"
+#include "shard/notify.h"
 #include "shard/pin.h"
+#include "shard/pubsub.h"
 #include "shard/value/object.h"
+#include "shard/watch.h"
 
 /** Longest string with the encoding embstr: what redis-server fits in one 64-byte block. */
 #define VIEW_EMBSTR_SIZE_MAX 44
@@ -119,12 +124,18 @@ view_open_expired(struct shard *shard, struct view *view)
         ASSERT((view->flags & VIEW_EXCLUSIVE) == 0);
         return;
     }
-    keyspace_remove(&shard->keyspace, view->db, view->slot, view->hash, entry);
-    shard->counters.expired_count++;
-    if (shard->journal != NULL) {
-        struct slice argv[] = {SLICE("DEL"), view->key};
-        effects_append(shard->journal, view->db, view->slot, argv, 2);
-    }
+    shard_key_expired(shard, view->db, view->slot, view->hash, entry);
+}
+
+void
+view_hide(struct view *view)
+{
+    view->fresh_raw = NULL;
+    view->moved_from = NULL;
+    view->pin_count = 0;
+    view->object_size = 0;
+    view->entry = NULL;
+    view_set_absent(view);
 }
 
 void
@@ -135,6 +146,13 @@ view_open(struct shard *shard, struct view *view)
     view->moved_from = NULL;
     view->pin_count = 0;
     view->object_size = 0;
+    if (UNLIKELY(view_is_channel(view))) {
+        view->entry = NULL;
+        view_set_absent(view);
+        view->receiver_count =
+            pubsub_receiver_count(shard, pubsub_view_kind(view->db), view->key, view->hash);
+        return;
+    }
     struct entry *entry =
         keyspace_find(&shard->keyspace, view->db, view->slot, view->key, view->hash);
     view->entry = entry;
@@ -182,7 +200,8 @@ view_commit_object(struct shard *shard, struct view *view)
         keyspace_object_release(keyspace, view->db, view->slot, view->entry, old_size);
         return false;
     }
-    keyspace_object_set(keyspace, view->db, view->slot, view->entry, &view->value, old_size);
+    view->entry = keyspace_object_set(keyspace, view->db, view->slot, view->hash, view->entry,
+                                      &view->value, old_size);
     if (entry_deadline_ms(view->entry) != view->deadline_ms) {
         view->entry = keyspace_deadline_set(keyspace, view->db, view->slot, view->hash, view->entry,
                                             view->deadline_ms);
@@ -218,6 +237,20 @@ view_commit_value(struct shard *shard, struct view *view)
     }
 }
 
+static void
+view_tell_change(struct shard *shard, const struct view *view)
+{
+    struct change change = {
+        .key = view->key,
+        .hash = view->hash,
+        .db = view->db,
+        .slot = view->slot,
+        .type = view->entry == NULL ? VALUE_NONE : view->value.type,
+        .session_id = shard->actor_id,
+    };
+    change_tell(shard, &change);
+}
+
 void
 view_commit_changes(struct shard *shard, struct view *view)
 {
@@ -234,6 +267,9 @@ view_commit_changes(struct shard *shard, struct view *view)
     if ((flags & VIEW_TAKEN) != 0) {
         view_commit_taken(shard, view);
     }
+    if (UNLIKELY((flags & VIEW_WATCH) != 0)) {
+        watch_add(shard, shard->actor_id, view->db, view->key, view->hash);
+    }
     if ((flags & VIEW_VALUE) != 0) {
         view_commit_value(shard, view);
     } else if ((flags & VIEW_DEADLINE) != 0) {
@@ -244,6 +280,9 @@ view_commit_changes(struct shard *shard, struct view *view)
     if (slot != NULL) {
         if ((flags & (VIEW_VALUE | VIEW_DEADLINE | VIEW_EDITED)) != 0) {
             slot->write_count++;
+            if (UNLIKELY(shard->interest != 0) && (was_there || view->entry != NULL)) {
+                view_tell_change(shard, view);
+            }
         } else {
             slot->read_count++;
         }
@@ -290,6 +329,16 @@ view_change(struct call *call, struct view *view)
     view->flags |= VIEW_VALUE;
 }
 
+/** view_change() to a value. A key that comes into being says so before its command does. */
+static inline void
+view_replace(struct call *call, struct view *view)
+{
+    if (!view_exists(view)) {
+        call_event(call, view, NOTIFY_NEW, "new");
+    }
+    view_change(call, view);
+}
+
 void
 view_delete(struct call *call, struct view *view)
 {
@@ -319,6 +368,7 @@ view_expire(struct call *call, struct view *view)
         view_delete(call, view);
         call->shard->counters.expired_count++;
         call_effect_delete(call, view);
+        call_event(call, view, NOTIFY_EXPIRED, "expired");
     } else {
         /* Read together with others: nobody may change it, so its owner removes it when it is back.
          */
@@ -336,13 +386,35 @@ view_check_type(struct call *call, const struct view *view, enum value_type type
     return false;
 }
 
-void
-view_value_set(struct call *call, struct view *view, const struct value *value)
+static void
+view_value_take(struct call *call, struct view *view, const struct value *value)
 {
     ASSERT(value->type != VALUE_NONE);
     view_change(call, view);
     view->value = *value;
     view->fresh_raw = value->raw;
+}
+
+void
+view_value_set(struct call *call, struct view *view, const struct value *value)
+{
+    if (!view_exists(view)) {
+        call_event(call, view, NOTIFY_NEW, "new");
+    }
+    view_value_take(call, view, value);
+}
+
+void
+view_value_drop(struct call *call, struct value *value)
+{
+    if (value->raw != NULL && !value->is_object) {
+        memory_adopt(&call->shard->memory, raw_block_size(value->raw));
+        raw_delete(&call->shard->memory, value->raw);
+    }
+    if (value->is_object) {
+        keyspace_object_drop(&call->shard->keyspace, value);
+    }
+    *value = (struct value){.type = VALUE_NONE};
 }
 
 struct value
@@ -394,9 +466,11 @@ view_value_move(struct call *call, struct view *from, struct view *to)
 {
     ASSERT(from != to && view_exists(from));
     int64_t deadline_ms = from->deadline_ms;
+    /* A key that it replaces counts as another one. */
+    call_event(call, to, NOTIFY_NEW, "new");
     if (from->value.is_object) {
         struct value value = from->value;
-        view_value_set(call, to, &value);
+        view_value_take(call, to, &value);
         /* Else view_delete() would free it. */
         from->value.is_object = false;
     } else if (view_is_movable(from, to)) {
@@ -415,7 +489,7 @@ view_value_move(struct call *call, struct view *from, struct view *to)
         }
     } else {
         struct value value = view_value_copy(call, from);
-        view_value_set(call, to, &value);
+        view_value_take(call, to, &value);
     }
     to->deadline_ms = deadline_ms;
     to->access = view_access_next(call->shard, from->access);
@@ -429,10 +503,12 @@ void
 view_object_edit(struct call *call, struct view *view, enum value_type type,
                  enum value_encoding encoding, void *object)
 {
-    (void)call;
     ASSERT((view->flags & VIEW_EXCLUSIVE) != 0);
     ASSERT(view->value.type == (uint8_t)type || view->value.type == VALUE_NONE);
     ASSERT(view->fresh_raw == NULL && view->moved_from == NULL);
+    if (!view_exists(view)) {
+        call_event(call, view, NOTIFY_NEW, "new");
+    }
     view->value = value_object(type, encoding, object);
     view->flags |= VIEW_VALUE;
 }
@@ -442,7 +518,7 @@ view_object_set(struct call *call, struct view *view, enum value_type type,
                 enum value_encoding encoding, void *object)
 {
     ASSERT(!view->value.is_object || view->value.object != object);
-    view_change(call, view);
+    view_replace(call, view);
     view->value = value_object(type, encoding, object);
 }
 
@@ -475,11 +551,12 @@ view_text_set(struct call *call, struct view *view, struct slice bytes)
     struct raw *dropped = view->fresh_raw;
     ASSERT(dropped == NULL || bytes.data < dropped->data ||
            bytes.data >= dropped->data + dropped->capacity);
-    view_change(call, view);
+    view_replace(call, view);
     view->value =
         value_string(bytes, bytes.size <= VIEW_EMBSTR_SIZE_MAX ? ENCODING_EMBSTR : ENCODING_RAW);
     struct raw *large = call->large_raw;
     if (UNLIKELY(large != NULL && large->data == bytes.data && large->size == bytes.size)) {
+        commandlog_arm(call->shard);
         call->large_raw = NULL;
         view->fresh_raw = large;
         view->value.raw = large;
@@ -489,7 +566,7 @@ view_text_set(struct call *call, struct view *view, struct slice bytes)
 void
 view_integer_set(struct call *call, struct view *view, int64_t value)
 {
-    view_change(call, view);
+    view_replace(call, view);
     view->value = value_integer(value);
 }
 
@@ -522,6 +599,7 @@ view_string_reply(struct call *call, struct view *view)
         reply_bulk(call->reply, value->bytes);
         return;
     }
+    commandlog_arm(call->shard);
     if (view->owner == call->shard->index) {
         raw_pin(value->raw);
         view->flags |= VIEW_PINNED;
@@ -561,7 +639,7 @@ view_string_renew(struct call *call, struct view *view, size_t size)
         memcpy(data, old.data, kept_size);
     }
     memset(data + kept_size, 0, size - kept_size);
-    view_change(call, view);
+    view_replace(call, view);
     view->value = value_string(slice_of(data, size), ENCODING_RAW);
     if (raw != NULL) {
         memory_disown(memory, raw_block_size(raw));

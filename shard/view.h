@@ -23,11 +23,21 @@ struct call;
 #define VIEW_PINNED (1u << 6) /* the entry's raw is being sent */
 #define VIEW_TAKEN                                                                                 \
     (1u << 7) /* the entry's value was handed to another view: the commit lets go of it */
+#define VIEW_WATCH (1u << 10)  /* the session that commands it watches the key from now on */
+#define VIEW_WAITED (1u << 11) /* call_block(): the command waits for this key */
 
 /** What says how to open a view; all else came later. */
 #define VIEW_OPEN_FLAGS (VIEW_NO_TOUCH | VIEW_EXCLUSIVE)
 
 #define VIEW_NO_DEADLINE ENTRY_NO_DEADLINE
+
+/**
+ * Databases of names that are no keys: a channel is asked for like a key by PUBLISH, so that it
+ * takes its place among the keys of a transaction. Its view is always absent; `receiver_count` is
+ * what PUBLISH replies. No command line can name such a database.
+ */
+#define VIEW_DB_CHANNEL UINT16_C(0xfffe)
+#define VIEW_DB_SHARD_CHANNEL UINT16_C(0xffff)
 
 /**
  * The runner sets key, hash, slot, owner, db and flags (view_flags()); view_open() all the rest.
@@ -47,9 +57,18 @@ struct view {
     struct raw *fresh_raw;   /* an out-of-line string made by this view and not yet committed, or
                                 NULL;   until the commit it is in nobody's account (memory_disown) */
     struct view *moved_from; /* view_value_move(): whose entry the raw still hangs on */
-    uint64_t object_size;    /* of the entry's collection when it was opened: what the owner's
-                                account carries; 0: none */
+    union {
+        uint64_t object_size;    /* of the entry's collection when it was opened: what the owner's
+                                    account carries; 0: none */
+        uint64_t receiver_count; /* of a channel: those who get what is published now */
+    };
 };
+
+static inline bool
+view_is_channel(const struct view *view)
+{
+    return view->db >= VIEW_DB_CHANNEL;
+}
 
 static inline bool
 view_exists(const struct view *view)
@@ -108,6 +127,8 @@ void view_object_set(struct call *call, struct view *view, enum value_type type,
 
 /** Take a value that was made for this key (a copy, a restored payload). Keeps the deadline. */
 void view_value_set(struct call *call, struct view *view, const struct value *value);
+/** Free a value that was made for some key, and that no view wants. */
+void view_value_drop(struct call *call, struct value *value);
 /** A deep copy of what `from` holds, ready for view_value_set() on another view, which is its only
  * use: a collection that nobody takes is lost. */
 struct value view_value_copy(struct call *call, const struct view *from);
@@ -135,6 +156,8 @@ view_flags(uint32_t command_flags, bool is_no_touch_client)
 /** Look the key up in the shard that owns it, removing it if its deadline has passed. Owner thread.
  */
 void view_open(struct shard *shard, struct view *view);
+/** Instead of view_open(): the key looks absent, and its commit changes nothing. */
+void view_hide(struct view *view);
 /** view_commit() for a view with changes. */
 void view_commit_changes(struct shard *shard, struct view *view);
 

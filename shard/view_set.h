@@ -26,6 +26,15 @@ struct view_set {
  * what is wrong with them: run it without views). view_set_destroy() in either case. */
 bool view_set_create(struct view_set *set, const struct shard *shard,
                      const struct request *request);
+/** The same, and behind the keys that the command line names, as declared ones, `extra`, which are
+ * read only. */
+bool view_set_create_grown(struct view_set *set, const struct shard *shard,
+                           const struct request *request, const struct slice *extra,
+                           uint32_t extra_count);
+/** The same for queued commands [from, to), and the keys under WATCH behind them; notes in each
+ * item where its keys are. False: there are no keys at all. */
+bool view_set_create_multi(struct view_set *set, const struct shard *shard, struct multi *multi,
+                           uint32_t from, uint32_t to);
 void view_set_destroy(struct view_set *set);
 
 /** What view_open() wants to find. */

@@ -9,6 +9,9 @@
 
 #include "core/heap.h"
 #include "core/log.h"
+#include "shard/block.h"
+#include "shard/commandlog.h"
+#include "shard/latency.h"
 #include "shard/lock.h"
 #include "shard/router.h"
 #include "shard/stats.h"
@@ -243,6 +246,8 @@ worker_begin(void *owner)
     shard->now_ns = worker->reactor.now_ns;
     shard->last_ticks = clock_ticks();
     shard->stats.is_latency_ignored = !shard->config->latency_tracking;
+    commandlog_turn(shard);
+    worker->reactor.gather_max_ns = (uint64_t)shard->config->turn_gather_us * 1000;
     worker->reactor.mail_poll_ns =
         worker->setup->is_oversubscribed ? 0 : (uint64_t)shard->config->mail_poll_us * 1000;
     stats_sample(shard);
@@ -289,10 +294,16 @@ worker_tick(struct worker *worker)
     }
     client_room_tick(&worker->room);
     struct shard_counters *counters = &shard->counters;
-    counters->turn_count = worker->reactor.turn_count;
-    counters->busy_ns = worker->reactor.busy_ns;
-    counters->idle_ns = worker->reactor.idle_ns;
-    counters->longest_turn_ns = worker->reactor.longest_turn_ns;
+    struct reactor *reactor = &worker->reactor;
+    /* Added up, since CONFIG RESETSTAT begins anew. */
+    counters->turn_count += reactor->turn_count - worker->counted_turn_count;
+    counters->busy_ns += reactor->busy_ns - worker->counted_busy_ns;
+    counters->idle_ns += reactor->idle_ns - worker->counted_idle_ns;
+    counters->longest_turn_ns = MAX(counters->longest_turn_ns, reactor->longest_turn_ns);
+    worker->counted_turn_count = reactor->turn_count;
+    worker->counted_busy_ns = reactor->busy_ns;
+    worker->counted_idle_ns = reactor->idle_ns;
+    reactor->longest_turn_ns = 0;
 }
 
 /** A pause that has just ended lets everybody go on. */
@@ -324,8 +335,10 @@ worker_expire(struct shard *shard)
         }
     }
     if (step_count > 0) {
-        shard->counters.expire_ns +=
+        uint64_t spent_ns =
             clock_ticks_to_ns(&shard->node->clock_scale, clock_ticks() - start_ticks);
+        shard->counters.expire_ns += spent_ns;
+        latency_note(shard, LATENCY_EXPIRE_CYCLE, spent_ns / 1000000);
     }
 }
 
@@ -335,6 +348,7 @@ worker_advance(void *owner)
     struct worker *worker = owner;
     struct shard *shard = &worker->shard;
     worker_expire(shard);
+    block_advance(shard);
     /* The wall clock may have been set back. */
     if (shard->now_ms >= worker->next_tick_ms || worker->next_tick_ms > shard->now_ms + TICK_MS) {
         worker_tick(worker);
@@ -353,9 +367,12 @@ worker_background(void *owner, uint64_t until_ns)
         return false;
     }
     bool is_done;
+    /* What is freed goes back to the system step by step, not in one long call some turns later. */
+    heap_purge_at_once(true);
     do {
         is_done = shard_collect(&worker->shard, COLLECT_STEPS);
     } while (!is_done && clock_monotonic_ns() < until_ns);
+    heap_purge_at_once(false);
     return !is_done;
 }
 
@@ -373,6 +390,13 @@ worker_pending_count(void *owner)
     return router_pending_count(&worker->shard);
 }
 
+static uint64_t
+worker_work_count(void *owner)
+{
+    const struct worker *worker = owner;
+    return worker->shard.counters.command_count;
+}
+
 static int64_t
 worker_next_ms(void *owner)
 {
@@ -387,6 +411,7 @@ worker_next_ms(void *owner)
     if (!shard->is_expiry_paused) {
         next_ms = MIN(next_ms, wheel_next_ms(&shard->keyspace.wheel));
     }
+    next_ms = MIN(next_ms, block_next_ms(shard));
     if (shard->pause_until_ms != 0) {
         next_ms = MIN(next_ms, shard->pause_until_ms);
     }
@@ -401,6 +426,7 @@ static const struct reactor_ops worker_reactor_ops = {
     .background = worker_background,
     .flush = worker_flush,
     .pending_count = worker_pending_count,
+    .work_count = worker_work_count,
     .next_ms = worker_next_ms,
 };
 

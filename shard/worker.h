@@ -42,6 +42,9 @@ struct worker_setup {
 struct worker {
     struct shard shard;
     struct reactor reactor;
+    uint64_t counted_turn_count; /* of the reactor's, in the counters already */
+    uint64_t counted_busy_ns;
+    uint64_t counted_idle_ns;
     struct client_room room;
     const struct worker_setup *setup;
     struct ring *ring;

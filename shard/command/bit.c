@@ -12,6 +12,7 @@
 #include "core/number.h"
 #include "shard/call.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 #include "shard/value/bits.h"
 
 bool
@@ -60,6 +61,7 @@ setbit_run(struct call *call)
     reply_i64(call->reply, was_set);
     if (is_change) {
         call_effect_same(call, view);
+        call_event(call, view, NOTIFY_STRING, "setbit");
     }
 }
 

@@ -13,6 +13,7 @@
 #include "shard/call.h"
 #include "shard/command/bit.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 #include "shard/value/bits.h"
 
 enum field_overflow {
@@ -204,9 +205,10 @@ fields_get(struct call *call, const struct field_list *list)
     }
 }
 
-/** SET or INCRBY. False: FAIL kept it from writing. */
+/** SET or INCRBY. False: FAIL kept it from writing. *is_other becomes true where that made a
+ * difference. */
 static bool
-field_write(struct call *call, const struct field *field, char *data, size_t size)
+field_write(struct call *call, const struct field *field, char *data, size_t size, bool *is_other)
 {
     int64_t old = field_load(field, slice_of(data, size));
     bool is_set = field->operation == FIELD_SET;
@@ -217,6 +219,7 @@ field_write(struct call *call, const struct field *field, char *data, size_t siz
     }
     bits_write(data, size, field->offset, field->width, (uint64_t)fresh);
     reply_i64(call->reply, is_set ? old : fresh);
+    *is_other |= fresh != old;
     return true;
 }
 
@@ -226,18 +229,23 @@ fields_write(struct call *call, const struct field_list *list)
     struct view *view = call->views[0];
     size_t old_size = view_string_size(view);
     size_t size = MAX(old_size, (size_t)(list->last_bit >> 3) + 1);
-    bool is_change = !view_exists(view) || size > old_size;
+    bool is_grown = !view_exists(view) || size > old_size;
+    bool is_written = false;
+    bool is_other = false;
     char *data = view_string_edit(call, view, size);
     for (uint32_t i = 0; i < list->count; i++) {
         const struct field *field = &list->fields[i];
         if (field->operation == FIELD_GET) {
             reply_i64(call->reply, field_load(field, slice_of(data, size)));
         } else {
-            is_change |= field_write(call, field, data, size);
+            is_written |= field_write(call, field, data, size, &is_other);
         }
     }
-    if (is_change) {
+    if (is_grown || is_written) {
         call_effect_same(call, view);
+    }
+    if (is_other || (is_grown && is_written)) {
+        call_event(call, view, NOTIFY_STRING, "setbit");
     }
 }
 

@@ -6,6 +6,7 @@
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 #include "shard/value/bits.h"
 #include "shard/value/raw.h"
 
@@ -108,6 +109,7 @@ bitop_run(struct call *call)
         if (view_exists(target)) {
             view_delete(call, target);
             call_effect_delete(call, target);
+            call_event(call, target, NOTIFY_GENERIC, "del");
         }
         reply_i64(call->reply, 0);
         return;
@@ -118,6 +120,7 @@ bitop_run(struct call *call)
     view_value_set(call, target, &result);
     view_deadline_set(call, target, VIEW_NO_DEADLINE);
     call_effect_set(call, target);
+    call_event(call, target, NOTIFY_STRING, "set");
     reply_i64(call->reply, (int64_t)size);
 }
 

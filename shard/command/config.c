@@ -18,6 +18,8 @@
 #include "core/heap.h"
 #include "shard/call.h"
 #include "shard/command/families.h"
+#include "shard/commandlog.h"
+#include "shard/notify.h"
 #include "shard/session.h"
 #include "shard/shard.h"
 #include "shard/stats.h"
@@ -122,6 +124,8 @@ config_command_set_part(struct part *part)
     ASSERT(part->shard->config == change->old);
     part->shard->config = change->now;
     part->shard->stats.is_latency_ignored = !change->now->latency_tracking;
+    commandlog_configure(part->shard);
+    notify_configure(part->shard);
 }
 
 static void

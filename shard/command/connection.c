@@ -28,6 +28,12 @@ connection_ping(struct call *call)
 {
     if (call->argc > 2) {
         call_arity_error(call);
+    } else if (call->session != NULL && call->session->protocol == 2 &&
+               (call->session->flags & SESSION_PUBSUB) != 0) {
+        /* In RESP2 whoever subscribes tells replies from messages by their form. */
+        reply_array(call->reply, 2);
+        reply_bulk_string(call->reply, "pong");
+        reply_bulk(call->reply, call->argc == 2 ? call->argv[1] : SLICE(""));
     } else if (call->argc == 2) {
         reply_bulk(call->reply, call->argv[1]);
     } else {
@@ -220,7 +226,7 @@ static const struct command connection_commands[] = {
         .name = "ping",
         .run = connection_ping,
         .scope = SCOPE_LOCAL,
-        .flags = CMD_FAST,
+        .flags = CMD_FAST | CMD_WHILE_SUBSCRIBED,
         .arity = -1,
         .group = GROUP_CONNECTION,
         .categories = ACL_CONNECTION,
@@ -247,7 +253,8 @@ static const struct command connection_commands[] = {
         .name = "quit",
         .run = connection_quit,
         .scope = SCOPE_LOCAL,
-        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY |
+                 CMD_UNQUEUED | CMD_WHILE_SUBSCRIBED,
         .arity = -1,
         .group = GROUP_CONNECTION,
         .categories = ACL_CONNECTION,
@@ -259,7 +266,9 @@ static const struct command connection_commands[] = {
         .name = "reset",
         .run = connection_reset,
         .scope = SCOPE_LOCAL,
-        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY |
+                 CMD_UNQUEUED | CMD_WHILE_SUBSCRIBED,
+        .is_after_all = true,
         .arity = 1,
         .group = GROUP_CONNECTION,
         .categories = ACL_CONNECTION,

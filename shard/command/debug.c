@@ -22,6 +22,7 @@
 #include "shard/command/families.h"
 #include "shard/session.h"
 #include "shard/shard.h"
+#include "shard/value/quicklist.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -114,6 +115,24 @@ debug_serialized_size(const struct value *value)
     return debug_length_size(value->bytes.size) + value->bytes.size;
 }
 
+/** What is behind the line for a list of several listpacks. */
+static int
+debug_quicklist(const struct shard *shard, const struct value *value, char *text, size_t size_max)
+{
+    const struct quicklist *quicklist = value->object;
+    uint64_t size = 0;
+    for (const struct quicklist_node *node = quicklist->first; node != NULL; node = node->next) {
+        size += quicklist_node_size(node);
+    }
+    return snprintf(text, size_max,
+                    " ql_nodes:%u ql_avg_node:%.2f ql_listpack_max:%lld ql_compressed:%d "
+                    "ql_uncompressed_size:%llu",
+                    quicklist->node_count, (double)quicklist->count / quicklist->node_count,
+                    (long long)shard->config->list_max_listpack_size,
+                    quicklist->compressed_count > 0 || shard->config->list_compress_depth > 0,
+                    (unsigned long long)size);
+}
+
 /** The owner writes the line into part->bytes. A collection that is lent has no size now: it is the
  * borrower's to change, only the header is ours to read. */
 static void
@@ -139,15 +158,19 @@ debug_object_part(struct part *part)
         size = value_object_size(&value);
     }
     uint32_t now = (uint32_t)(shard->now_ms / 1000) & 0xffffff;
-    char text[256];
+    char text[512];
     int text_size = snprintf(
         text, sizeof(text),
-        "+Value at:%p refcount:1 encoding:%s serializedlength:%llu lru:%u "
-        "lru_seconds_idle:%u\r\n",
+        "+Value at:%p refcount:1 encoding:%s serializedlength:%llu lru:%u lru_seconds_idle:%u",
         (const void *)entry, value_encoding_name((enum value_encoding)value.encoding),
         (unsigned long long)size, entry_access(entry), (now - entry_access(entry)) & 0xffffff);
+    if (value.is_object && value.encoding == ENCODING_QUICKLIST && !entry_is_lent(entry)) {
+        text_size +=
+            debug_quicklist(shard, &value, text + text_size, sizeof(text) - (size_t)text_size);
+    }
     ASSERT(text_size > 0 && (size_t)text_size < sizeof(text));
     output_append(&part->bytes, text, (size_t)text_size);
+    output_append(&part->bytes, "\r\n", 2);
 }
 
 static void

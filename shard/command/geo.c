@@ -205,6 +205,7 @@ geoadd_run(struct call *call)
     if (new_count + updated_count > 0) {
         zset_to_view(call, view, &zset);
         geoadd_effect(call, &geoadd, view);
+        call_event(call, view, NOTIFY_ZSET, "zadd");
     }
     reply_i64(call->reply, new_count + ((geoadd.flags & GEOADD_CH) != 0 ? updated_count : 0));
 }

@@ -280,7 +280,8 @@ points_store(struct call *call, const struct search *search, struct view *target
         zset_put(&result, &limits, point->member,
                  is_dist ? point->distance_m / search->shape.unit_m : point->score);
     }
-    zset_store(call, target, &result);
+    zset_store(call, target, &result,
+               search->is_store_command ? "geosearchstore" : "georadiusstore");
 }
 
 /** `source` is views[0], or views[1] behind GEOSEARCHSTORE's destination. */

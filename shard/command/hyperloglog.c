@@ -17,6 +17,7 @@
 
 #include "core/number.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 
 /* ---- sketches ---- */
 
@@ -165,6 +166,7 @@ pfadd_run(struct call *call)
         sketch_make_writable(&sketch);
         hyperloglog_cache_drop(sketch.data);
         call_effect_same(call, view);
+        call_event(call, view, NOTIFY_STRING, "pfadd");
     }
     reply_i64(call->reply, is_change);
 }
@@ -173,6 +175,7 @@ pfadd_run(struct call *call)
 static void
 pfcount_one(struct call *call, struct view *view)
 {
+    call_count(call, view);
     if (!view_exists(view)) {
         reply_i64(call->reply, 0);
         return;
@@ -207,6 +210,7 @@ views_merge(struct call *call, uint8_t *registers, bool *is_any_dense)
     *is_any_dense = false;
     for (uint32_t i = 0; i < call->view_count; i++) {
         const struct view *view = call->views[i];
+        call_count(call, view);
         if (!view_exists(view)) {
             continue;
         }
@@ -275,6 +279,7 @@ pfmerge_run(struct call *call)
     sketch_make_writable(&sketch);
     hyperloglog_cache_drop(sketch.data);
     call_effect_set(call, target);
+    call_event(call, target, NOTIFY_STRING, "pfadd");
     reply_ok(call->reply);
 }
 
@@ -309,7 +314,7 @@ static const struct command hyperloglog_commands[] = {
      .arguments = pfadd_arguments},
     {.name = "pfcount",
      .run = pfcount_run,
-     .flags = CMD_READONLY,
+     .flags = CMD_READONLY | CMD_NO_COUNT,
      .arity = -2,
      .key_specs = {{.flags = KEY_RW | KEY_ACCESS,
                     .notes = "RW because the count is kept in the key, on replicas too",
@@ -327,7 +332,7 @@ static const struct command hyperloglog_commands[] = {
      .arguments = pfcount_arguments},
     {.name = "pfmerge",
      .run = pfmerge_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_COUNT,
+     .flags = CMD_WRITE | CMD_DENYOOM,
      .arity = -2,
      .key_specs = {KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_INSERT),
                    KEYS_FROM(2, -1, 1, KEY_RO | KEY_ACCESS)},

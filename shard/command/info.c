@@ -16,6 +16,7 @@
 #include "core/heap.h"
 #include "shard/command/families.h"
 #include "shard/command/info_internal.h"
+#include "shard/pubsub.h"
 #include "shard/session.h"
 
 #include <stdarg.h>
@@ -114,8 +115,7 @@ info_commands_copy(const struct stats *stats, bool has_histograms, struct info_p
     ASSERT(at == info->command_count);
 }
 
-/** One block with room for everything; the arrays are set. */
-static struct info_part *
+struct info_part *
 info_part_new(const struct shard *shard, bool has_commands, bool has_histograms)
 {
     uint32_t database_count = shard->keyspace.database_count;
@@ -197,6 +197,9 @@ info_part(struct part *part)
     info->memory_peak_size = shard->memory.peak_size;
     info->memory_start_size = shard->memory_start_size;
     info->session_count = shard->session_count;
+    info->channel_count = pubsub_channel_count(shard, TOPIC_CHANNEL);
+    info->shard_channel_count = pubsub_channel_count(shard, TOPIC_SHARD_CHANNEL);
+    info->pattern_count = pubsub_pattern_count(shard);
     stats_recent(shard, &info->recent);
     info_part_databases(shard, info);
     if ((sections & (1u << INFO_CLIENTS | 1u << INFO_MEMORY)) != 0) {
@@ -226,6 +229,9 @@ info_sum_add(struct info_sum *sum, const struct info_part *info)
     sum->memory_start_size += info->memory_start_size;
     sum->data_size += info->data_size;
     sum->session_count += info->session_count;
+    sum->channel_count += info->channel_count;
+    sum->shard_channel_count += info->shard_channel_count;
+    sum->pattern_count = MAX(sum->pattern_count, info->pattern_count);
     sum->session_memory_size += info->session_memory_size;
     sum->session_input_size_max = MAX(sum->session_input_size_max, info->session_input_size_max);
     sum->session_output_size_max = MAX(sum->session_output_size_max, info->session_output_size_max);

@@ -12,10 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define INFO_COMMAND_NAME_SIZE 64
-
-/** "client|list" */
-static void
+void
 info_command_name(char out[INFO_COMMAND_NAME_SIZE], const struct command *command)
 {
     const char *parent = command->parent;
@@ -33,8 +30,7 @@ info_command_compare(const void *a, const void *b)
     return strcmp(name_a, name_b);
 }
 
-/** All commands of all shards, those of one name beside each other. Freed with heap_free(). */
-static const struct info_command **
+const struct info_command **
 info_commands_sorted(const struct info_sum *sum, uint32_t *count)
 {
     *count = 0;
@@ -54,8 +50,7 @@ info_commands_sorted(const struct info_sum *sum, uint32_t *count)
     return commands;
 }
 
-/** How many from `at` on are of the same command. */
-static uint32_t
+uint32_t
 info_commands_same(const struct info_command **commands, uint32_t count, uint32_t at)
 {
     uint32_t same = 1;
@@ -152,6 +147,13 @@ info_latencystats(const struct info_sum *sum, struct output *out)
     heap_free(commands);
 }
 
+static int
+info_error_compare(const void *a, const void *b)
+{
+    return memcmp(((const struct stats_error *)a)->code, ((const struct stats_error *)b)->code,
+                  STATS_ERROR_CODE_SIZE);
+}
+
 void
 info_errorstats(const struct info_sum *sum, struct output *out)
 {
@@ -170,6 +172,9 @@ info_errorstats(const struct info_sum *sum, struct output *out)
                 totals[count++] = *error;
             }
         }
+    }
+    if (count > 0) {
+        qsort(totals, count, sizeof(totals[0]), info_error_compare);
     }
     for (uint32_t i = 0; i < count; i++) {
         info_print(out, "errorstat_%s:count=%llu\r\n", totals[i].code,

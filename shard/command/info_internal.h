@@ -67,6 +67,9 @@ struct info_part {
     uint64_t data_size;
     uint64_t key_count;
     uint64_t session_count;
+    uint64_t channel_count;       /* subscribed channels whose home it is */
+    uint64_t shard_channel_count; /* the same of sharded ones */
+    uint64_t pattern_count;       /* every shard knows all */
     uint64_t session_memory_size;
     uint64_t session_input_size_max;
     uint64_t session_output_size_max;
@@ -91,10 +94,17 @@ struct info_sum {
     uint64_t memory_start_size;
     uint64_t data_size;
     uint64_t session_count;
+    uint64_t channel_count;
+    uint64_t shard_channel_count;
+    uint64_t pattern_count;
     uint64_t session_memory_size;
     uint64_t session_input_size_max;
     uint64_t session_output_size_max;
 };
+
+/** What the shard has counted, in one block with room for everything that is asked for. For
+ * heap_free(). The shard's core. */
+struct info_part *info_part_new(const struct shard *shard, bool has_commands, bool has_histograms);
 
 /** A bit for each section that the arguments ask for. */
 uint32_t info_sections(const struct slice *argv, uint32_t argc);
@@ -122,3 +132,11 @@ void info_keyspace(const struct info_sum *sum, struct output *out);
 void info_commandstats(const struct info_sum *sum, struct output *out);
 void info_errorstats(const struct info_sum *sum, struct output *out);
 void info_latencystats(const struct info_sum *sum, struct output *out);
+
+#define INFO_COMMAND_NAME_SIZE 64
+/** "client|list" */
+void info_command_name(char out[INFO_COMMAND_NAME_SIZE], const struct command *command);
+/** All commands of all shards, by name, those of one name beside each other. For heap_free(). */
+const struct info_command **info_commands_sorted(const struct info_sum *sum, uint32_t *count);
+/** How many from `at` on are of the same command. */
+uint32_t info_commands_same(const struct info_command **commands, uint32_t count, uint32_t at);

@@ -45,13 +45,16 @@ info_stats(const struct info_sum *sum, struct output *out)
                "expire_cycle_cpu_milliseconds:%llu\r\nevicted_keys:%llu\r\n"
                "evicted_clients:0\r\ntotal_eviction_exceeded_time:0\r\n"
                "current_eviction_exceeded_time:0\r\nkeyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n"
-               "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\n"
+               "pubsub_channels:%llu\r\npubsub_patterns:%llu\r\n"
+               "pubsubshard_channels:%llu\r\n"
                "latest_fork_usec:0\r\ntotal_forks:0\r\nmigrate_cached_sockets:0\r\n"
                "slave_expires_tracked_keys:0\r\n",
                (unsigned long long)counters->expired_count,
                (unsigned long long)(counters->expire_ns / 1000000),
                (unsigned long long)counters->evicted_count, (unsigned long long)counters->hit_count,
-               (unsigned long long)counters->miss_count);
+               (unsigned long long)counters->miss_count, (unsigned long long)sum->channel_count,
+               (unsigned long long)sum->pattern_count,
+               (unsigned long long)sum->shard_channel_count);
     info_print(out,
                "active_defrag_hits:0\r\nactive_defrag_misses:0\r\nactive_defrag_key_hits:0\r\n"
                "active_defrag_key_misses:0\r\ntotal_active_defrag_time:0\r\n"

@@ -7,6 +7,7 @@
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 
 static void
 key_delete(struct call *call)
@@ -17,6 +18,7 @@ key_delete(struct call *call)
         if (view_exists(view)) {
             view_delete(call, view);
             call_effect_delete(call, view);
+            call_event(call, view, NOTIFY_GENERIC, "del");
             deleted_count++;
         }
     }

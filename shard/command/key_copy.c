@@ -3,8 +3,8 @@
  *
  * Each works on two views that may belong to two shards, and for COPY ... DB and MOVE to two
  * databases. Renaming and moving hand the value over, copying duplicates it; the deadline goes
- * along in all cases. The effects are told for each key apart (SET ... PXAT for one, DEL for the
- * other), since the journals that they go to may be different ones.
+ * along in all cases. The effects are told for each key apart (SET ... PXAT or RESTORE for one, DEL
+ * for the other), since the journals that they go to may be different ones.
  *
  * Which database the second key lies in stands among the arguments; copy_views() and move_views()
  * read it for the router before the command runs. They say nothing about mistakes: the handler
@@ -14,6 +14,7 @@
 #include "shard/command/families.h"
 
 #include "core/number.h"
+#include "shard/notify.h"
 #include "shard/shard.h"
 
 #define SAME_OBJECT_ERROR "ERR source and destination objects are the same"
@@ -23,7 +24,7 @@ value_hand_over(struct call *call, struct view *from, struct view *to)
 {
     view_value_move(call, from, to);
     call_effect_delete(call, from);
-    call_effect_set(call, to);
+    call_effect_value(call, to);
 }
 
 /* False: an error or a refusal was replied. */
@@ -42,6 +43,8 @@ rename_run(struct call *call, bool is_nx)
     }
     if (from != to) {
         value_hand_over(call, from, to);
+        call_event(call, from, NOTIFY_GENERIC, "rename_from");
+        call_event(call, to, NOTIFY_GENERIC, "rename_to");
     }
     return true;
 }
@@ -180,7 +183,8 @@ key_copy(struct call *call)
     if (from->deadline_ms != VIEW_NO_DEADLINE) {
         view_deadline_set(call, to, from->deadline_ms);
     }
-    call_effect_set(call, to);
+    call_effect_value(call, to);
+    call_event(call, to, NOTIFY_GENERIC, "copy_to");
     reply_i64(call->reply, 1);
 }
 
@@ -218,6 +222,8 @@ key_move(struct call *call)
         return;
     }
     value_hand_over(call, from, to);
+    call_event(call, from, NOTIFY_GENERIC, "move_from");
+    call_event(call, to, NOTIFY_GENERIC, "move_to");
     reply_i64(call->reply, 1);
 }
 

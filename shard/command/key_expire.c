@@ -8,6 +8,7 @@
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 
 #define CONDITION_NX (1u << 0)
 #define CONDITION_XX (1u << 1)
@@ -96,9 +97,11 @@ expire_run(struct call *call, int64_t unit_ms, int64_t base_ms)
     if (deadline_ms <= call->now_ms) {
         view_delete(call, view);
         call_effect_delete(call, view);
+        call_event(call, view, NOTIFY_GENERIC, "del");
     } else {
         view_deadline_set(call, view, deadline_ms);
         call_effect_deadline(call, view);
+        call_event(call, view, NOTIFY_GENERIC, "expire");
     }
     reply_i64(call->reply, 1);
 }
@@ -197,6 +200,7 @@ key_persist(struct call *call)
     }
     view_deadline_set(call, view, VIEW_NO_DEADLINE);
     call_effect_deadline(call, view);
+    call_event(call, view, NOTIFY_GENERIC, "persist");
     reply_i64(call->reply, 1);
 }
 

@@ -13,6 +13,7 @@
 #include "shard/command/families.h"
 
 #include "core/number.h"
+#include "shard/change.h"
 #include "shard/effect.h"
 #include "shard/shard.h"
 
@@ -40,6 +41,7 @@ part_effect(struct part *part, const struct slice *argv, uint32_t argc)
 static void
 key_flushdb_part(struct part *part)
 {
+    change_flush(part->shard, part->db);
     keyspace_flush(&part->shard->keyspace, part->db);
     part_effect(part, (struct slice[]){SLICE("FLUSHDB")}, 1);
 }
@@ -47,6 +49,7 @@ key_flushdb_part(struct part *part)
 static void
 key_flushall_part(struct part *part)
 {
+    change_flush(part->shard, UINT32_MAX);
     keyspace_flush_all(&part->shard->keyspace);
     part_effect(part, (struct slice[]){SLICE("FLUSHALL")}, 1);
 }
@@ -99,6 +102,7 @@ key_swapdb_part(struct part *part)
     bool is_ok = number_parse_i64(part->argv[1], &db_a) && number_parse_i64(part->argv[2], &db_b);
     ASSERT(is_ok); /* key_swapdb_check() */
     keyspace_swap(&part->shard->keyspace, (uint32_t)db_a, (uint32_t)db_b);
+    change_swap(part->shard, (uint32_t)db_a, (uint32_t)db_b);
     part_effect(part, (struct slice[]){SLICE("SWAPDB"), part->argv[1], part->argv[2]}, 3);
 }
 

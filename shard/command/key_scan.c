@@ -23,6 +23,7 @@
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
+#include "shard/command/scan_collection.h"
 
 #include "core/glob.h"
 #include "core/heap.h"
@@ -179,39 +180,12 @@ struct scan_arguments {
     struct key_filter filter;
 };
 
-/* As C's strtoul() reads it in base 10, less leading blanks: a sign is allowed (and negates modulo
- * 2^64), nothing at all is 0, and a zero byte ends the text. */
-static bool
-cursor_parse(struct slice text, uint64_t *cursor)
-{
-    size_t size = strnlen(text.data, text.size);
-    size_t at = 0;
-    bool is_negative = false;
-    uint64_t value = 0;
-    if (size > 0 && (text.data[0] == '-' || text.data[0] == '+')) {
-        is_negative = text.data[0] == '-';
-        at++;
-    }
-    if (at == size && size > 0) {
-        return false;
-    }
-    for (; at < size; at++) {
-        unsigned digit = (unsigned)(unsigned char)text.data[at] - '0';
-        if (digit > 9 || __builtin_mul_overflow(value, UINT64_C(10), &value) ||
-            __builtin_add_overflow(value, (uint64_t)digit, &value)) {
-            return false;
-        }
-    }
-    *cursor = is_negative ? 0 - value : value;
-    return true;
-}
-
 /* Replies the error, where there is somebody to tell (`call` is not NULL), and returns false. */
 static bool
 scan_parse(struct call *call, const struct slice *argv, uint32_t argc, struct scan_arguments *out)
 {
     *out = (struct scan_arguments){.count = SCAN_COUNT_DEFAULT, .filter = {.slot = -1}};
-    if (!cursor_parse(argv[1], &out->cursor)) {
+    if (!scan_cursor_parse(argv[1], &out->cursor)) {
         reply_error(call->reply, "ERR invalid cursor");
         return false;
     }

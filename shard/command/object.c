@@ -15,13 +15,16 @@
 #define REFCOUNT_SHARED 2147483647
 #define REFCOUNT_SHARED_BELOW 10000
 
-/* Replies null where the key is absent, and returns false. */
+/* Replies null where the key is absent, and returns false. A lookup that counts, but a miss is no
+ * event. */
 static bool
 object_look(struct call *call)
 {
     if (view_exists(call->views[0])) {
+        call->shard->counters.hit_count++;
         return true;
     }
+    call->shard->counters.miss_count++;
     reply_null(call->reply);
     return false;
 }
@@ -104,7 +107,7 @@ static const struct command_argument one_key_arguments[] = {
 
 #define OBJECT_ROW(name_, since_, summary_)                                                        \
     .name = #name_, .parent = "object", .run = object_##name_,                                     \
-    .flags = CMD_READONLY | CMD_NO_TOUCH, .arity = 3, .scope = SCOPE_KEYS,                         \
+    .flags = CMD_READONLY | CMD_NO_TOUCH | CMD_NO_COUNT, .arity = 3, .scope = SCOPE_KEYS,          \
     .key_specs = {KEYS_AT(2, KEY_RO)}, .key_spec_count = 1, .group = GROUP_GENERIC,                \
     .categories = ACL_KEYSPACE, .since = since_, .complexity = "O(1)", .summary = summary_,        \
     .tips = object_tips, .arguments = one_key_arguments

@@ -17,10 +17,8 @@
 #define SCAN_COUNT_DEFAULT 10
 #define SCAN_STEPS_PER_ELEMENT_MAX 10
 
-/* As C's strtoul() reads it in base 10, less leading blanks: a sign is allowed (and negates modulo
- * 2^64), nothing at all is 0, and a zero byte ends the text. */
-static bool
-cursor_parse(struct slice text, uint64_t *cursor)
+bool
+scan_cursor_parse(struct slice text, uint64_t *cursor)
 {
     size_t size = text.size == 0 ? 0 : strnlen(text.data, text.size);
     size_t at = 0;
@@ -48,7 +46,7 @@ bool
 scan_cursor_read(struct call *call, struct scan_options *options)
 {
     *options = (struct scan_options){.count = SCAN_COUNT_DEFAULT};
-    if (!cursor_parse(call->argv[2], &options->cursor)) {
+    if (!scan_cursor_parse(call->argv[2], &options->cursor)) {
         reply_error(call->reply, "ERR invalid cursor");
         return false;
     }

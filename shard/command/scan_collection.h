@@ -1,5 +1,6 @@
 /*
- * scan_collection.h: what SSCAN, HSCAN and their kin have in common: cursor, MATCH, COUNT.
+ * scan_collection.h: what SSCAN, HSCAN and their kin have in common: cursor, MATCH, COUNT; SCAN
+ * reads the same cursors.
  */
 #pragma once
 
@@ -13,6 +14,9 @@ struct scan_options {
     bool is_without_values;
 };
 
+/** A cursor as C's strtoul() reads it in base 10, less leading blanks: a sign is allowed (and
+ * negates modulo 2^64), nothing at all is 0, and a zero byte ends the text. False: it is none. */
+bool scan_cursor_parse(struct slice text, uint64_t *cursor);
 /** The cursor, argument 2. Replies the error and returns false. */
 bool scan_cursor_read(struct call *call, struct scan_options *options);
 /** What follows it. Replies the error and returns false. */

@@ -56,6 +56,7 @@ set_store(struct call *call, struct view *view, struct set *set)
         if (was_there) {
             view_delete(call, view);
             call_effect_delete(call, view);
+            call_event(call, view, NOTIFY_GENERIC, "del");
         }
         return;
     }
@@ -63,6 +64,7 @@ set_store(struct call *call, struct view *view, struct set *set)
     if (view->deadline_ms != VIEW_NO_DEADLINE) {
         view_deadline_set(call, view, VIEW_NO_DEADLINE);
     }
+    call_event(call, view, NOTIFY_SET, call->command->name);
     if (!call_has_effects(call)) {
         return;
     }
@@ -98,6 +100,7 @@ sadd_run(struct call *call)
     if (added_count > 0) {
         set_to_view(call, view, &set);
         call_effect_same(call, view);
+        call_event(call, view, NOTIFY_SET, "sadd");
     }
     reply_i64(call->reply, added_count);
 }
@@ -121,6 +124,7 @@ srem_run(struct call *call)
     if (removed_count > 0) {
         set_to_view(call, view, &set);
         call_effect_same(call, view);
+        call_event_removal(call, view, NOTIFY_SET, "srem");
     }
     reply_i64(call->reply, removed_count);
 }
@@ -198,12 +202,14 @@ smove_run(struct call *call)
     set_to_view(call, source, &from);
     struct slice removal[] = {SLICE("SREM"), source->key, member};
     call_effect(call, source, removal, 3);
+    call_event_removal(call, source, NOTIFY_SET, "srem");
     struct set_limits limits = set_limits_of(call);
     struct set to = set_of_view(target);
     if (set_add(&to, &limits, member)) {
         set_to_view(call, target, &to);
         struct slice addition[] = {SLICE("SADD"), target->key, member};
         call_effect(call, target, addition, 3);
+        call_event(call, target, NOTIFY_SET, "sadd");
     }
     reply_i64(call->reply, 1);
 }

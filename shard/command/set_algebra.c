@@ -23,6 +23,7 @@ operands_read(struct call *call, uint32_t first, struct operands *operands)
     operands->sets = call_scratch(call, operands->count * sizeof(struct set));
     for (uint32_t i = 0; i < operands->count; i++) {
         struct view *view = call->views[first + i];
+        call_count(call, view);
         if (!view_check_type(call, view, VALUE_SET)) {
             return false;
         }
@@ -262,7 +263,7 @@ static const struct command_argument sintercard_arguments[] = {
 static const struct command set_algebra_commands[] = {
     {.name = "sinter",
      .run = sinter_run,
-     .flags = CMD_READONLY,
+     .flags = CMD_READONLY | CMD_NO_COUNT,
      .arity = -2,
      .key_specs = {KEYS_FROM(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .key_spec_count = 1,
@@ -286,7 +287,7 @@ static const struct command set_algebra_commands[] = {
     {.name = "sintercard",
      .run = sintercard_run,
      .check = sintercard_check,
-     .flags = CMD_READONLY | CMD_MOVABLE_KEYS,
+     .flags = CMD_READONLY | CMD_MOVABLE_KEYS | CMD_NO_COUNT,
      .arity = -3,
      .key_specs = {{.flags = KEY_RO | KEY_ACCESS,
                     .begin = KEYS_BEGIN_INDEX,
@@ -303,7 +304,7 @@ static const struct command set_algebra_commands[] = {
      .arguments = sintercard_arguments},
     {.name = "sunion",
      .run = sunion_run,
-     .flags = CMD_READONLY,
+     .flags = CMD_READONLY | CMD_NO_COUNT,
      .arity = -2,
      .key_specs = {KEYS_FROM(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .key_spec_count = 1,
@@ -326,7 +327,7 @@ static const struct command set_algebra_commands[] = {
      .arguments = sinterstore_arguments},
     {.name = "sdiff",
      .run = sdiff_run,
-     .flags = CMD_READONLY,
+     .flags = CMD_READONLY | CMD_NO_COUNT,
      .arity = -2,
      .key_specs = {KEYS_FROM(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .key_spec_count = 1,

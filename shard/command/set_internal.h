@@ -4,6 +4,7 @@
 #pragma once
 
 #include "shard/call.h"
+#include "shard/notify.h"
 #include "shard/value/set.h"
 
 /** What the view holds, a set; an empty one where the key is absent. */

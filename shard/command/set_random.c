@@ -32,6 +32,7 @@ spop_one(struct call *call, struct view *view)
     }
     set_remove(&set, member);
     set_to_view(call, view, &set);
+    call_event_removal(call, view, NOTIFY_SET, "spop");
 }
 
 static void
@@ -46,6 +47,7 @@ spop_all(struct call *call, struct view *view, const struct set *set)
     }
     view_delete(call, view);
     call_effect_delete(call, view);
+    call_event_removal(call, view, NOTIFY_SET, "spop");
 }
 
 static void
@@ -82,6 +84,7 @@ spop_some(struct call *call, struct view *view, struct set *set, uint64_t count)
     }
     set_to_view(call, view, set);
     set_effect_end(&effect);
+    call_event(call, view, NOTIFY_SET, "spop");
 }
 
 static void

@@ -5,6 +5,7 @@
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 
 static void
 get_run(struct call *call)
@@ -72,6 +73,7 @@ append_run(struct call *call)
         view_string_set(call, view, bytes);
         reply_i64(call->reply, (int64_t)bytes.size);
         call_effect_same(call, view);
+        call_event(call, view, NOTIFY_STRING, "append");
         return;
     }
     if (!view_check_type(call, view, VALUE_STRING)) {
@@ -87,6 +89,7 @@ append_run(struct call *call)
     }
     reply_i64(call->reply, (int64_t)(size + bytes.size));
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_STRING, "append");
 }
 
 static void
@@ -120,6 +123,7 @@ setrange_run(struct call *call)
     memcpy(data + offset, bytes.data, bytes.size);
     reply_i64(call->reply, (int64_t)new_size);
     call_effect_same(call, view);
+    call_event(call, view, NOTIFY_STRING, "setrange");
 }
 
 /* ---- documentation ---- */

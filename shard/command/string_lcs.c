@@ -205,6 +205,8 @@ lcs_reply_indexes(struct call *call, const struct lcs *lcs, const struct lcs_opt
 static void
 lcs_run(struct call *call)
 {
+    call_count(call, call->views[0]);
+    call_count(call, call->views[1]);
     for (uint32_t i = 0; i < 2; i++) {
         if (view_exists(call->views[i]) && call->views[i]->value.type != VALUE_STRING) {
             reply_error(call->reply, "ERR The specified keys must contain string values");
@@ -247,7 +249,7 @@ static const struct command_argument lcs_arguments[] = {
 static const struct command string_lcs_commands[] = {
     {.name = "lcs",
      .run = lcs_run,
-     .flags = CMD_READONLY,
+     .flags = CMD_READONLY | CMD_NO_COUNT,
      .arity = -3,
      .key_specs = {KEYS_FROM(1, 1, 1, KEY_RO | KEY_ACCESS)},
      .key_spec_count = 1,

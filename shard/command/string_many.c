@@ -131,9 +131,11 @@ msetex_run(struct call *call)
     }
     for (uint32_t i = 0; i < call->view_count; i++) {
         struct view *view = call->views[i];
-        bool is_kept = (options.flags & STRING_SET_KEEPTTL) != 0 && view_exists(view);
-        string_set_store(call, view, call->argv[3 + 2 * i],
-                         is_kept ? view->deadline_ms : deadline_ms);
+        if ((options.flags & STRING_SET_KEEPTTL) != 0) {
+            string_set_keep(call, view, call->argv[3 + 2 * i]);
+        } else {
+            string_set_store(call, view, call->argv[3 + 2 * i], deadline_ms);
+        }
     }
     reply_i64(call->reply, 1);
 }

@@ -7,6 +7,7 @@
 #include "core/number.h"
 #include "shard/call.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 
 #include <math.h>
 
@@ -35,6 +36,7 @@ counter_add(struct call *call, int64_t increment)
     if (call_has_effects(call)) {
         call_effect_same(call, view);
     }
+    call_event(call, view, NOTIFY_STRING, "incrby");
 }
 
 static void
@@ -107,6 +109,7 @@ incrbyfloat_run(struct call *call)
     reply_bulk(call->reply, slice_of(bytes, size));
     struct slice effect[] = {SLICE("SET"), view->key, slice_of(bytes, size), SLICE("KEEPTTL")};
     call_effect(call, view, effect, 4);
+    call_event(call, view, NOTIFY_STRING, "incrbyfloat");
 }
 
 /* ---- documentation ---- */
@@ -115,10 +118,11 @@ incrbyfloat_run(struct call *call)
     {                                                                                              \
         .kind = ARGUMENT_KEY, .name = "key"                                                        \
     }
-#define COUNTER_KEYS                                                                               \
-    {                                                                                              \
-        KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)                                               \
-    }
+/** What all rows have in common. */
+#define COUNTER_ROW(row_name, row_run, row_arity)                                                  \
+    .name = (row_name), .run = (row_run), .arity = (row_arity), .group = GROUP_STRING,             \
+    .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST, .complexity = "O(1)", .key_spec_count = 1,        \
+    .key_specs = {KEYS_AT(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)}
 
 static const struct command_argument key_arguments[] = {KEY_ARGUMENT, {0}};
 static const struct command_argument incrby_arguments[] = {
@@ -138,59 +142,19 @@ static const struct command_argument incrbyfloat_arguments[] = {
 };
 
 static const struct command string_number_commands[] = {
-    {.name = "incr",
-     .run = incr_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = 2,
-     .key_specs = COUNTER_KEYS,
-     .key_spec_count = 1,
-     .group = GROUP_STRING,
-     .since = "1.0.0",
-     .complexity = "O(1)",
+    {COUNTER_ROW("incr", incr_run, 2), .since = "1.0.0",
      .summary = "Adds one to the integer that a key holds; an absent one counts from 0.",
      .arguments = key_arguments},
-    {.name = "decr",
-     .run = decr_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = 2,
-     .key_specs = COUNTER_KEYS,
-     .key_spec_count = 1,
-     .group = GROUP_STRING,
-     .since = "1.0.0",
-     .complexity = "O(1)",
+    {COUNTER_ROW("decr", decr_run, 2), .since = "1.0.0",
      .summary = "Takes one off the integer that a key holds; an absent one counts from 0.",
      .arguments = key_arguments},
-    {.name = "incrby",
-     .run = incrby_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = 3,
-     .key_specs = COUNTER_KEYS,
-     .key_spec_count = 1,
-     .group = GROUP_STRING,
-     .since = "1.0.0",
-     .complexity = "O(1)",
+    {COUNTER_ROW("incrby", incrby_run, 3), .since = "1.0.0",
      .summary = "Adds to the integer that a key holds; an absent one counts from 0.",
      .arguments = incrby_arguments},
-    {.name = "decrby",
-     .run = decrby_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = 3,
-     .key_specs = COUNTER_KEYS,
-     .key_spec_count = 1,
-     .group = GROUP_STRING,
-     .since = "1.0.0",
-     .complexity = "O(1)",
+    {COUNTER_ROW("decrby", decrby_run, 3), .since = "1.0.0",
      .summary = "Subtracts from the integer that a key holds; an absent one counts from 0.",
      .arguments = decrby_arguments},
-    {.name = "incrbyfloat",
-     .run = incrbyfloat_run,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
-     .arity = 3,
-     .key_specs = COUNTER_KEYS,
-     .key_spec_count = 1,
-     .group = GROUP_STRING,
-     .since = "2.6.0",
-     .complexity = "O(1)",
+    {COUNTER_ROW("incrbyfloat", incrbyfloat_run, 3), .since = "2.6.0",
      .summary = "Adds to the decimal number that a key holds; an absent one counts from 0.",
      .arguments = incrbyfloat_arguments},
 };

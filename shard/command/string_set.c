@@ -11,6 +11,7 @@
 
 #include "core/number.h"
 #include "shard/command/families.h"
+#include "shard/notify.h"
 
 #define DEADLINE_FLAGS (STRING_SET_EX | STRING_SET_PX | STRING_SET_EXAT | STRING_SET_PXAT)
 
@@ -116,14 +117,30 @@ delete_with_effect(struct call *call, struct view *view)
     if (view_exists(view)) {
         view_delete(call, view);
         call_effect_delete(call, view);
+        call_event(call, view, NOTIFY_GENERIC, "del");
     }
+}
+
+/** A string whose deadline has passed already is there for its events only. */
+static void
+string_set_expired(struct call *call, struct view *view)
+{
+    if (view_exists(view)) {
+        view_delete(call, view);
+        call_effect_delete(call, view);
+    } else {
+        call_event(call, view, NOTIFY_NEW, "new");
+    }
+    call_event(call, view, NOTIFY_STRING, "set");
+    call_event(call, view, NOTIFY_GENERIC, "expire");
+    call_event(call, view, NOTIFY_EXPIRED, "expired");
 }
 
 void
 string_set_store(struct call *call, struct view *view, struct slice bytes, int64_t deadline_ms)
 {
     if (deadline_ms != VIEW_NO_DEADLINE && deadline_ms <= call->now_ms) {
-        delete_with_effect(call, view);
+        string_set_expired(call, view);
         return;
     }
     view_string_set(call, view, bytes);
@@ -131,6 +148,20 @@ string_set_store(struct call *call, struct view *view, struct slice bytes, int64
     if (call_has_effects(call)) {
         call_effect_set(call, view);
     }
+    call_event(call, view, NOTIFY_STRING, "set");
+    if (deadline_ms != VIEW_NO_DEADLINE) {
+        call_event(call, view, NOTIFY_GENERIC, "expire");
+    }
+}
+
+void
+string_set_keep(struct call *call, struct view *view, struct slice bytes)
+{
+    view_string_set(call, view, bytes);
+    if (call_has_effects(call)) {
+        call_effect_set(call, view);
+    }
+    call_event(call, view, NOTIFY_STRING, "set");
 }
 
 /** SET with options. */
@@ -170,10 +201,9 @@ set_with_options(struct call *call)
     } else {
         reply_null(call->reply);
     }
-    if (is_set) {
-        if ((flags & STRING_SET_KEEPTTL) != 0 && view_exists(view)) {
-            deadline_ms = view->deadline_ms;
-        }
+    if (is_set && (flags & STRING_SET_KEEPTTL) != 0) {
+        string_set_keep(call, view, call->argv[2]);
+    } else if (is_set) {
         string_set_store(call, view, call->argv[2], deadline_ms);
     }
 }
@@ -254,6 +284,7 @@ getex_run(struct call *call)
     if (!string_set_options_read(call, 2, STRING_SET_PERSIST | DEADLINE_FLAGS, &options)) {
         return;
     }
+    call_count(call, view);
     if (!view_exists(view)) {
         reply_null(call->reply);
         return;
@@ -274,6 +305,12 @@ getex_run(struct call *call)
     if (deadline_ms != view->deadline_ms) {
         view_deadline_set(call, view, deadline_ms);
         call_effect_deadline(call, view);
+        if (deadline_ms == VIEW_NO_DEADLINE) {
+            call_event(call, view, NOTIFY_GENERIC, "persist");
+        }
+    }
+    if (options.deadline_index != 0) {
+        call_event(call, view, NOTIFY_GENERIC, "expire");
     }
 }
 
@@ -469,7 +506,7 @@ static const struct command string_set_commands[] = {
      .arguments = key_arguments},
     {.name = "getex",
      .run = getex_run,
-     .flags = CMD_WRITE | CMD_FAST | CMD_COUNT,
+     .flags = CMD_WRITE | CMD_FAST,
      .arity = -2,
      .key_specs = {{.flags = KEY_RW | KEY_ACCESS | KEY_UPDATE,
                     .notes = "RW and UPDATE because it changes the TTL",

@@ -35,3 +35,5 @@ bool string_set_deadline_read(struct call *call, uint32_t index, uint32_t flag,
  * deletes the key. */
 void string_set_store(struct call *call, struct view *view, struct slice bytes,
                       int64_t deadline_ms);
+/** The same, but the key keeps the deadline that it has. */
+void string_set_keep(struct call *call, struct view *view, struct slice bytes);

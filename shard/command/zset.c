@@ -144,6 +144,7 @@ zadd_increment(struct call *call, const struct zadd *zadd, struct view *view, st
         struct slice effect[] = {SLICE("ZADD"), view->key,
                                  slice_of(digits, number_format_double(digits, score)), member};
         call_effect(call, view, effect, ARRAY_COUNT(effect));
+        call_event(call, view, NOTIFY_ZSET, "zincr");
     }
 }
 
@@ -172,6 +173,7 @@ zadd_apply(struct call *call, const struct zadd *zadd)
     if (new_count + updated_count > 0) {
         zset_to_view(call, view, &zset);
         call_effect_same(call, view);
+        call_event(call, view, NOTIFY_ZSET, "zadd");
     }
     reply_i64(call->reply, new_count + ((zadd->flags & ZADD_CH) != 0 ? updated_count : 0));
 }
@@ -211,6 +213,7 @@ zrem_run(struct call *call)
     if (count > 0) {
         zset_to_view(call, view, &zset);
         call_effect_same(call, view);
+        call_event_removal(call, view, NOTIFY_ZSET, "zrem");
     }
     reply_i64(call->reply, count);
 }

@@ -79,6 +79,7 @@ input_find(const struct input *input, struct slice member, double *score)
 static bool
 input_read(struct call *call, const struct view *view, struct input *input)
 {
+    call_count(call, view);
     *input = (struct input){.weight = 1, .is_set = view->value.type == VALUE_SET};
     if (input->is_set) {
         input->set.encoding = (enum value_encoding)view->value.encoding;
@@ -368,7 +369,7 @@ algebra_run(struct call *call, enum algebra_kind kind)
     }
     struct zset zset = {.encoding = ENCODING_SKIPLIST, .object = algebra.result};
     zset_compact(&zset, &limits);
-    zset_store(call, call->views[0], &zset);
+    zset_store(call, call->views[0], &zset, call->command->name);
 }
 
 static void
@@ -479,7 +480,7 @@ static const struct command_argument zdiffstore_arguments[] = {
 static const struct command zset_algebra_commands[] = {
     {.name = "zunion",
      .run = zunion_run,
-     .flags = CMD_READONLY | CMD_MOVABLE_KEYS,
+     .flags = CMD_READONLY | CMD_MOVABLE_KEYS | CMD_NO_COUNT,
      .arity = -3,
      .key_specs = {{.flags = KEY_RO | KEY_ACCESS,
                     .begin = KEYS_BEGIN_INDEX,
@@ -497,7 +498,7 @@ static const struct command zset_algebra_commands[] = {
      .arguments = zunion_arguments},
     {.name = "zinter",
      .run = zinter_run,
-     .flags = CMD_READONLY | CMD_MOVABLE_KEYS,
+     .flags = CMD_READONLY | CMD_MOVABLE_KEYS | CMD_NO_COUNT,
      .arity = -3,
      .key_specs = {{.flags = KEY_RO | KEY_ACCESS,
                     .begin = KEYS_BEGIN_INDEX,
@@ -517,7 +518,7 @@ static const struct command zset_algebra_commands[] = {
      .arguments = zunion_arguments},
     {.name = "zdiff",
      .run = zdiff_run,
-     .flags = CMD_READONLY | CMD_MOVABLE_KEYS,
+     .flags = CMD_READONLY | CMD_MOVABLE_KEYS | CMD_NO_COUNT,
      .arity = -3,
      .key_specs = {{.flags = KEY_RO | KEY_ACCESS,
                     .begin = KEYS_BEGIN_INDEX,
@@ -535,7 +536,7 @@ static const struct command zset_algebra_commands[] = {
      .arguments = zdiff_arguments},
     {.name = "zintercard",
      .run = zintercard_run,
-     .flags = CMD_READONLY | CMD_MOVABLE_KEYS,
+     .flags = CMD_READONLY | CMD_MOVABLE_KEYS | CMD_NO_COUNT,
      .arity = -3,
      .key_specs = {{.flags = KEY_RO | KEY_ACCESS,
                     .begin = KEYS_BEGIN_INDEX,

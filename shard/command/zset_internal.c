@@ -15,34 +15,51 @@ zset_to_view(struct call *call, struct view *view, const struct zset *zset)
     }
 }
 
-void
-zset_store(struct call *call, struct view *view, struct zset *zset)
+/** A small set is told member by member. A tree goes whole: filled step by step it would begin as a
+ * listpack, where a negative zero gets lost. */
+static void
+zset_store_effect(struct call *call, struct view *view, const struct zset *zset, bool was_there)
 {
-    uint64_t count = zset_count(zset);
-    if (view_exists(view)) {
+    if (!call_has_effects(call)) {
+        return;
+    }
+    if (zset->encoding != ENCODING_LISTPACK) {
+        call_effect_value(call, view);
+        return;
+    }
+    if (was_there) {
         call_effect_delete(call, view);
     }
+    struct zset_effect effect;
+    struct zset_walk walk;
+    struct ztree_item item;
+    zset_effect_start(&effect, call, view, SLICE("ZADD"));
+    zset_walk_start(&walk, zset, 0, false);
+    while (zset_next(&walk, &item)) {
+        zset_effect_add(&effect, &item, true);
+    }
+    zset_effect_end(&effect);
+}
+
+void
+zset_store(struct call *call, struct view *view, struct zset *zset, const char *event)
+{
+    uint64_t count = zset_count(zset);
+    bool was_there = view_exists(view);
     if (count == 0) {
         zset_delete(zset);
-        if (view_exists(view)) {
+        if (was_there) {
+            call_effect_delete(call, view);
             view_delete(call, view);
+            call_event(call, view, NOTIFY_GENERIC, "del");
         }
         reply_i64(call->reply, 0);
         return;
     }
     view_object_set(call, view, VALUE_ZSET, zset->encoding, zset->object);
     view_deadline_set(call, view, VIEW_NO_DEADLINE);
-    if (call_has_effects(call)) {
-        struct zset_effect effect;
-        struct zset_walk walk;
-        struct ztree_item item;
-        zset_effect_start(&effect, call, view, SLICE("ZADD"));
-        zset_walk_start(&walk, zset, 0, false);
-        while (zset_next(&walk, &item)) {
-            zset_effect_add(&effect, &item, true);
-        }
-        zset_effect_end(&effect);
-    }
+    zset_store_effect(call, view, zset, was_there);
+    call_event(call, view, NOTIFY_ZSET, event);
     reply_i64(call->reply, (int64_t)count);
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/number.h"
 #include "shard/call.h"
+#include "shard/notify.h"
 #include "shard/value/zset.h"
 
 /** What the view holds, a sorted set; an empty one where the key is absent. */
@@ -33,8 +34,9 @@ zset_limits_of(const struct call *call)
 /** The view's set was changed and is `zset` now; an empty one is no key. */
 void zset_to_view(struct call *call, struct view *view, const struct zset *zset);
 /** The key gets this set, which is the view's from now on, in place of whatever it held, and no
- * deadline, with the effects of that. An empty set removes the key. Replies the count. */
-void zset_store(struct call *call, struct view *view, struct zset *zset);
+ * deadline, with the effects of that. An empty set removes the key. Replies the count.
+ * `event`: what happened to the key. */
+void zset_store(struct call *call, struct view *view, struct zset *zset, const char *event);
 
 /** A score among the arguments, or the error (NULL: not a valid float) and false. */
 bool zset_score_read(struct call *call, uint32_t index, double *score, const char *error);

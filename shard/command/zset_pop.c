@@ -37,6 +37,7 @@ zset_pop(struct call *call, struct view *view, bool is_max, uint64_t count, bool
     zset_effect_end(&effect);
     zset_remove_ranks(&zset, is_max ? size - count : 0, is_max ? size : count);
     zset_to_view(call, view, &zset);
+    call_event_removal(call, view, NOTIFY_ZSET, is_max ? "zpopmax" : "zpopmin");
 }
 
 static void

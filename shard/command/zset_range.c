@@ -264,7 +264,7 @@ range_store(struct call *call, struct view *target, const struct zset *zset,
         ASSERT(is_there);
         zset_put(&result, &limits, item.member, item.score);
     }
-    zset_store(call, target, &result);
+    zset_store(call, target, &result, "zrangestore");
 }
 
 /** `key_index`: the argument that names the source. */
@@ -287,6 +287,9 @@ range_run(struct call *call, uint32_t key_index, enum range_kind kind,
         return;
     }
     struct view *view = call->views[key_index - 1];
+    if (is_store) {
+        call_count(call, view);
+    }
     if (!view_check_type(call, view, VALUE_ZSET)) {
         return;
     }
@@ -370,7 +373,7 @@ zlexcount_run(struct call *call)
 }
 
 static void
-remove_run(struct call *call, enum range_kind kind)
+remove_run(struct call *call, enum range_kind kind, const char *event)
 {
     struct range range = {.kind = kind};
     struct view *view = call->views[0];
@@ -385,6 +388,7 @@ remove_run(struct call *call, enum range_kind kind)
         zset_remove_ranks(&zset, from, to);
         zset_to_view(call, view, &zset);
         call_effect_same(call, view);
+        call_event_removal(call, view, NOTIFY_ZSET, event);
     }
     reply_i64(call->reply, (int64_t)(to - from));
 }
@@ -392,19 +396,19 @@ remove_run(struct call *call, enum range_kind kind)
 static void
 zremrangebyrank_run(struct call *call)
 {
-    remove_run(call, RANGE_RANK);
+    remove_run(call, RANGE_RANK, "zremrangebyrank");
 }
 
 static void
 zremrangebyscore_run(struct call *call)
 {
-    remove_run(call, RANGE_SCORE);
+    remove_run(call, RANGE_SCORE, "zremrangebyscore");
 }
 
 static void
 zremrangebylex_run(struct call *call)
 {
-    remove_run(call, RANGE_LEX);
+    remove_run(call, RANGE_LEX, "zremrangebylex");
 }
 
 /* ---- documentation ---- */

@@ -23,12 +23,17 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
 import family_bits  # noqa: E402
+import family_dump  # noqa: E402
+import family_events  # noqa: E402
 import family_geo  # noqa: E402
 import family_hashes  # noqa: E402
 import family_keys  # noqa: E402
 import family_lists  # noqa: E402
+import family_pubsub  # noqa: E402
 import family_server  # noqa: E402
 import family_sets  # noqa: E402
+import family_slowlog  # noqa: E402
+import family_stream_type  # noqa: E402
 import family_strings  # noqa: E402
 import family_zsets  # noqa: E402
 import scenarios  # noqa: E402
@@ -52,7 +57,8 @@ DATABASE_COUNT = 16
 DIGEST_PATIENCE_S = 2.0  # for keys that die on one server earlier than on the other
 DIGEST_POLL_S = 0.05
 # What chance would make of these kills, mutes, stops, or differs by nature.
-NEVER_MUTATED = {b"CLIENT", b"CLUSTER", b"COMMAND", b"CONFIG", b"DEBUG", b"INFO"}
+NEVER_MUTATED = {b"CLIENT", b"CLUSTER", b"COMMAND", b"CONFIG", b"DEBUG", b"INFO", b"LATENCY",
+                 b"SLOWLOG"}
 # What differs on purpose or by nature, where it is allowed for, and why.
 KNOWN = (
     ("SET IFEQ, DELIFEQ, MSETEX", "newer than redis-server 7.0: it is asked a script instead, and "
@@ -76,8 +82,15 @@ KNOWN = (
     ("OBJECT ENCODING of small sets", "listpack, as since redis-server 7.2; 7.0 says hashtable; what SDIFFSTORE "
      "stored may be an intset here and a hashtable there"),
     ("OBJECT ENCODING of small lists", "listpack, as since redis-server 7.2; 7.0 says quicklist"),
-    ("HSCAN NOVALUES", "newer than redis-server 7.0: family_hashes.FIXED has the replies"),
+    ("HSCAN NOVALUES, deadlines of fields",
+     "newer than redis-server 7.0: family_hashes.FIXED has the replies"),
     ("ZRANK, ZREVRANK WITHSCORE", "newer than redis-server 7.0: family_zsets.FIXED has the replies"),
+    ("COMMANDLOG", "newer as well: redis-server is asked for its slow log, and family_slowlog.FIXED "
+     "has the other replies"),
+    ("SLOWLOG GET", "commands of a pipeline overlap on several cores: compared in any order"),
+    ("keyspace events of SET with a past deadline", "expired comes at once here, with the next look "
+     "there: left out; pipelines over several cores: each key's own order"),
+    ("LATENCY", "times are chance; GRAPH and DOCTOR are drawn and worded by each server"),
     ("members of sets, fields of hashes", "in no order: compared as sets; SPOP, SRANDMEMBER, "
      "HRANDFIELD and ZRANDMEMBER choose by chance: kinds and sizes are compared"),
     ("QUIT while replies are off", "redis-server forgets to close; we close"),
@@ -86,8 +99,12 @@ KNOWN = (
 SERVER_SHARE = 8  # these commands are slower, and there is less to find: one for so many others
 FAMILIES = {"strings": family_strings.FAMILY, "bits": family_bits.FAMILY,
             "lists": family_lists.FAMILY, "sets": family_sets.FAMILY, "hashes": family_hashes.FAMILY,
-            "zsets": family_zsets.FAMILY, "geo": family_geo.FAMILY,
-            "keys": family_keys.FAMILY, "server": family_server.FAMILY}
+            "zsets": family_zsets.FAMILY, "stream_type": family_stream_type.FAMILY,
+            "geo": family_geo.FAMILY,
+            "keys": family_keys.FAMILY, "server": family_server.FAMILY,
+            "slowlog": family_slowlog.FAMILY}
+# Not about keys.
+FAMILIES_APART = ("server", "slowlog")
 
 # How all of a value is read, by its type, what counts as the same then, and as the same encoding.
 DATA = {
@@ -95,6 +112,7 @@ DATA = {
     b"set": ([b"SMEMBERS"], unordered, set_encoding_stored),
     b"hash": ([b"HGETALL"], unordered_pairs, None),
     b"zset": ([b"ZRANGE", b"0", b"-1", b"WITHSCORES"], None, None),
+    b"stream": ([b"XINFO", b"STREAM"], None, None),
 }
 
 
@@ -228,7 +246,7 @@ class Run:
         functions = list(FAMILIES[name])
         if pair.servers[0].is_redis:
             functions = [row for row in functions if row[1] not in family_strings.NEWER]
-        if others and name != "server":
+        if others and name not in FAMILIES_APART:
             functions += family_keys.FAMILY_OTHER_TYPES
         weights = list(itertools.accumulate(weight for weight, _ in functions))
         functions = [function for _, function in functions]
@@ -432,8 +450,8 @@ def arguments():
                         help=f"--count {COUNT_LONG}")
     parser.add_argument("--shards", default="1,2,5")
     parser.add_argument("--io-backend", default=",".join(BACKENDS))
-    parser.add_argument("--family", default="strings,bits,lists,sets,hashes,zsets,geo,keys,server,scenarios,"
-                        "streams")
+    parser.add_argument("--family", default="strings,bits,lists,sets,hashes,zsets,stream_type,geo,keys,server,slowlog,"
+                        "dump,events,pubsub,scenarios,streams")
     parser.add_argument("--round", type=int, help="play this round alone")
     parser.add_argument("--peer", help="test this program instead of tessera-server")
     parser.add_argument("--known", action="store_true", help="list what may differ, and why")
@@ -456,13 +474,23 @@ def cell(run, options, server, redis):
                 command_info(run, server, redis)
         elif name == "streams":
             streams.play(run, server, redis, options.seed, options.count)
+        elif name == "dump":
+            family_dump.play(run, server, redis, options.seed, options.count)
+        elif name == "pubsub":
+            family_pubsub.play(run, server, redis, options.seed, options.count)
+        elif name == "events":
+            family_events.play(run, server, redis, options.seed,
+                               options.count // SERVER_SHARE // 2)
         else:
             for protocol in (2, 3):
-                count = options.count // SERVER_SHARE if name == "server" else options.count
+                count = options.count // SERVER_SHARE if name in FAMILIES_APART else options.count
                 run.family(pair, name, protocol, count, others)
             if name == "server":
                 pair.clear(2)
                 pair.batch([Command([b"CONFIG", b"SET"] + family_server.CONFIG_RESTORED)])
+            if name == "slowlog":
+                pair.clear(2)
+                pair.batch([Command([b"CONFIG", b"SET"] + family_slowlog.RESTORED)])
         took = time.monotonic() - began
         print(f"{base} {name}: {run.passed - passed} compared in {took:.1f} s", flush=True)
     pair.close()

@@ -10,6 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
 import family_hashes  # noqa: E402
+import family_slowlog  # noqa: E402
 import family_strings  # noqa: E402
 import family_zsets  # noqa: E402
 from compare import client_line_fields, hello_fields, help_shape  # noqa: E402
@@ -65,7 +66,7 @@ def newer_commands(run, both):
     for protocol in (2, 3):
         client.ask("HELLO", protocol)
         for words, expected, *resp3 in (family_strings.FIXED + family_hashes.FIXED +
-                                        family_zsets.FIXED):
+                                        family_zsets.FIXED + family_slowlog.FIXED):
             client.send(*words)
             reply = client.reply_raw()
             if protocol == 3 and (resp3 or expected == b"$-1\r\n"):

@@ -393,6 +393,7 @@ op_kind(const struct sim *sim, struct sim_op *op)
     }
     switch (op->real->scope) {
     case SCOPE_LOCAL:
+    case SCOPE_EXEC:
         return KIND_LOCAL;
     case SCOPE_CLOSED:
         return KIND_CLOSED;

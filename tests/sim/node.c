@@ -49,11 +49,7 @@ sim_shards_destroy(struct shard **shards, uint32_t count)
     bool is_clean = true;
     for (uint32_t i = 0; i < count; i++) {
         struct shard *shard = shards[i];
-        /* As shard_destroy(), which keeps no account for us to look at. */
-        router_delete(shard->router);
-        lock_table_delete(shard->locks);
-        stats_destroy(shard);
-        keyspace_destroy(&shard->keyspace);
+        shard_clear(shard);
         if (shard->memory.used_size != 0 || shard->memory.block_count != 0) {
             fprintf(stderr, "shard %u: %llu bytes in %llu blocks are left\n", i,
                     (unsigned long long)shard->memory.used_size,

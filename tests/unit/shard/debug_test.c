@@ -79,6 +79,21 @@ Test(debug, what_it_does)
     rig_delete(rig);
 }
 
+Test(debug, object_of_a_list_of_several_listpacks)
+{
+    struct rig *rig = rig_open(CONFIG_ACCESS_YES);
+    rig->harness->config->list_max_listpack_size = 2;
+    rig->harness->config->list_compress_depth = 1;
+    harness_line(rig->harness, "RPUSH l a b c d e");
+    /* 7 bytes around each listpack, 3 for each element. */
+    cr_assert(rig_shows(rig, "DEBUG OBJECT l",
+                        " ql_nodes:3 ql_avg_node:1.67 ql_listpack_max:2 ql_compressed:1 "
+                        "ql_uncompressed_size:36\r\n"));
+    harness_line(rig->harness, "RPUSH small a");
+    cr_assert_not(rig_shows(rig, "DEBUG OBJECT small", "ql_nodes"));
+    rig_delete(rig);
+}
+
 Test(debug, object)
 {
     struct rig *rig = rig_open(CONFIG_ACCESS_YES);

@@ -5,6 +5,7 @@
 
 #include "core/heap.h"
 #include "core/number.h"
+#include "shard/pubsub.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ harness_shard_new(struct harness *harness, uint32_t index)
     keyspace_create(&shard->keyspace, &shard->memory, (uint32_t)harness->config->databases,
                     HARNESS_SEED, shard->now_ms);
     list_create(&shard->sessions);
+    shard->pubsub = pubsub_new(2);
     harness->shards[index] = shard;
     return shard;
 }
@@ -52,6 +54,7 @@ harness_new(void)
     harness->node->shard_count = 1;
     harness->node->shards = harness->shards;
     effects_create(&harness->journal);
+    effects_create(&harness->events);
     harness->shard = harness_shard_new(harness, 0);
     harness_shard_new(harness, 1);
     harness->shard->journal = &harness->journal;
@@ -70,6 +73,7 @@ harness_delete(struct harness *harness)
     output_destroy(&harness->kept);
     for (uint32_t i = 0; i < 2; i++) {
         struct shard *shard = harness->shards[i];
+        pubsub_delete(shard->pubsub);
         keyspace_destroy(&shard->keyspace);
         ASSERT(shard->memory.used_size == 0);
         ASSERT(shard->memory.block_count == 0);
@@ -77,6 +81,7 @@ harness_delete(struct harness *harness)
         free(shard);
     }
     effects_destroy(&harness->journal);
+    effects_destroy(&harness->events);
     command_table_delete(harness->table);
     config_delete(harness->config);
     free(harness->session);
@@ -276,6 +281,7 @@ harness_run(struct harness *harness, const struct slice *argv, uint32_t argc)
     call->db = harness->session->db;
     call->session = harness->session;
     call->effects = harness->shard->journal;
+    call->events = &harness->events;
     if (harness->large_index != 0) {
         ASSERT(harness->large_index < argc);
         call->large_raw = harness_large_raw(harness, &copy[harness->large_index]);
@@ -460,16 +466,16 @@ harness_deadline_ms(struct harness *harness, const char *key)
     return entry == NULL ? -2 : entry_deadline_ms(entry);
 }
 
-const char *
-harness_effects(struct harness *harness)
+static const char *
+harness_records(struct harness *harness, struct effects *records)
 {
     struct effect_reader reader;
     struct effect effect;
     free(harness->text);
-    harness->text = malloc(harness->journal.size + 1);
+    harness->text = malloc(records->size + 1);
     ASSERT(harness->text != NULL);
     char *out = harness->text;
-    effect_reader_create(&reader, &harness->journal);
+    effect_reader_create(&reader, records);
     while (effect_read(&reader, &effect)) {
         for (uint32_t i = 0; i < effect.argc; i++) {
             memcpy(out, effect.argv[i].data, effect.argv[i].size);
@@ -479,6 +485,18 @@ harness_effects(struct harness *harness)
     }
     *out = '\0';
     effect_reader_destroy(&reader);
-    effects_clear(&harness->journal);
+    effects_clear(records);
     return harness->text;
+}
+
+const char *
+harness_effects(struct harness *harness)
+{
+    return harness_records(harness, &harness->journal);
+}
+
+const char *
+harness_events(struct harness *harness)
+{
+    return harness_records(harness, &harness->events);
 }

@@ -15,6 +15,7 @@ struct harness {
     struct node *node;
     struct config *config;
     struct effects journal; /* what commands said that they changed */
+    struct effects events;  /* what they told to keyspace notifications */
     struct session *session;
     struct command_table *table;
     /** Run handlers on shards[1], on views that shards[0] opens and commits. */
@@ -61,3 +62,5 @@ const char *harness_encoding(struct harness *harness, const char *key);
 int64_t harness_deadline_ms(struct harness *harness, const char *key);
 /** The commands in the journal, one for each line: "SET k v\n". For text without blanks. */
 const char *harness_effects(struct harness *harness);
+/** The events, one for each line, in their order, and none any more: "set k\n". */
+const char *harness_events(struct harness *harness);

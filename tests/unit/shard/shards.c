@@ -4,6 +4,7 @@
 #include "shards.h"
 
 #include "core/heap.h"
+#include "shard/pubsub.h"
 
 #include <stdlib.h>
 
@@ -48,6 +49,7 @@ shards_new(uint32_t count, uint32_t run_size)
         keyspace_create(&shard->keyspace, &shard->memory, (uint32_t)shards->config->databases,
                         SHARDS_SEED, shard->now_ms);
         list_create(&shard->sessions);
+        shard->pubsub = pubsub_new(count);
         shards->shards[i] = shard;
     }
     session_create(&shards->session, shards->shards[0], 1, SHARDS_START_MS);
@@ -61,6 +63,7 @@ shards_delete(struct shards *shards)
     session_destroy(&shards->session);
     for (uint32_t i = 0; i < shards->count; i++) {
         struct shard *shard = shards->shards[i];
+        pubsub_delete(shard->pubsub);
         keyspace_destroy(&shard->keyspace);
         ASSERT(shard->memory.used_size == 0);
         ASSERT(shard->memory.block_count == 0);
@@ -208,6 +211,7 @@ run_command(struct shards *shards, struct call *call)
         run_keys(shards, call);
         break;
     case SCOPE_LOCAL:
+    case SCOPE_EXEC:
         call_run(call);
         break;
     case SCOPE_ALL:
