@@ -79,9 +79,9 @@ CONFIG_INT(acllog_max_len, "acllog-max-len", "", 0, INT64_MAX, 128, CONFIG_NOT_Y
            "entries that ACL LOG keeps")
 CONFIG_ENUM(acl_pubsub_default, "acl-pubsub-default", "", config_acl_pubsub_words,
             CONFIG_ACL_PUBSUB_RESETCHANNELS, CONFIG_NOT_YET, "channels that a new user may use")
-CONFIG_INT(tracking_table_max_keys, "tracking-table-max-keys", "", 0, INT64_MAX, 1000000,
-           CONFIG_NOT_YET, "keys that client-side caching remembers")
-CONFIG_PERCENT(maxmemory_clients, "maxmemory-clients", "", 0, CONFIG_NOT_YET,
+CONFIG_INT(tracking_table_max_keys, "tracking-table-max-keys", "", 0, INT64_MAX, 1000000, 0,
+           "keys that client-side caching remembers")
+CONFIG_PERCENT(maxmemory_clients, "maxmemory-clients", "", 0, 0,
                "bytes that all clients' buffers may take together")
 CONFIG_STRING(bind_source_addr, "bind-source-addr", "", NULL, "", CONFIG_NOT_YET,
               "address that outgoing connections start from")

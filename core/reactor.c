@@ -1,7 +1,7 @@
 /*
  * reactor.c: one turn after the other.
  *
- *     wait ─▶ completions ─▶ mail ─▶ ready connections ─▶ time ─▶ background ─▶ flush ─▶ doorbells
+ *     wait ─▶ completions ─▶ mail ─▶ ready connections ─▶ time ─▶ background ─▶ doorbells ─▶ flush
  * ─▶ wait
  *
  * A turn reads the clock once; all its commands see the same time. It sleeps only when nothing is
@@ -124,6 +124,8 @@ reactor_turn(struct reactor *reactor)
     has_more |= ops->run(owner);
     has_more |= ops->advance(owner);
     has_more |= ops->background(owner, reactor->now_ns + REACTOR_BACKGROUND_NS);
+    /* Doorbells first: what a client does when it has its reply must not overtake the mail. */
+    mail_flush(reactor->exchange, reactor->core);
     ops->flush(owner);
     mail_flush(reactor->exchange, reactor->core);
     return has_more || mail_is_waiting(reactor->exchange, reactor->core);

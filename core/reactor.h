@@ -21,7 +21,7 @@ struct reactor_ops {
     bool (*advance)(void *owner);
     /** What can wait, at most until now_ns passes `until_ns`. True: there is more. */
     bool (*background)(void *owner, uint64_t until_ns);
-    /** Start the sends. Doorbells are rung afterwards. */
+    /** Start the sends. Doorbells have been rung; they are once more if this posts mail. */
     void (*flush)(void *owner);
     /** Requests sent to other cores and not yet answered. */
     uint32_t (*pending_count)(void *owner);
