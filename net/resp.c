@@ -33,6 +33,8 @@
 #include <stdio.h>
 
 /** Places for arguments at first: nearly all commands fit. */
+/** Of the one error that quotes a byte. */
+#define ERROR_TEXT_SIZE 48
 #define PENDING_COUNT_MIN 16
 /** More are not kept behind the request that needed them. */
 #define PENDING_COUNT_KEPT_MAX 64
@@ -64,6 +66,7 @@ resp_parser_destroy(struct resp_parser *parser)
     heap_free(parser->pending);
     heap_free(parser->own_argv);
     heap_free(parser->own_memory);
+    heap_free(parser->error_text);
     *parser = (struct resp_parser){.bulk_size = -1};
 }
 
@@ -314,8 +317,10 @@ bulk_size_parse(struct resp_parser *parser, const char *data, size_t size)
         break;
     }
     if (*at != '$') {
-        snprintf(parser->error_text, sizeof(parser->error_text),
-                 "ERR Protocol error: expected '$', got '%c'", *at);
+        heap_free(parser->error_text);
+        parser->error_text = heap_alloc(ERROR_TEXT_SIZE);
+        snprintf(parser->error_text, ERROR_TEXT_SIZE, "ERR Protocol error: expected '$', got '%c'",
+                 *at);
         return parser_fail(parser, parser->error_text);
     }
     int64_t number;

@@ -55,7 +55,7 @@ struct resp_parser {
     uint32_t done_count;      /* of them complete */
     bool is_large_taken;      /* between resp_large_begin() and resp_large_done() */
     bool is_large_offered;    /* the argument being parsed was offered; not again */
-    char error_text[48];      /* for the one error that quotes a byte */
+    char *error_text;         /* heap: the one error that quotes a byte; NULL: there was none */
     uint64_t offset;          /* of the next byte to parse, from the request's first byte */
     uint64_t scanned;         /* bytes from `offset` on known to hold no end of line */
     int64_t bulk_size;        /* of the argument being parsed; -1: its header is still to come */

@@ -20,6 +20,7 @@
 #include "shard/commandlog.h"
 #include "shard/execute.h"
 #include "shard/multi.h"
+#include "shard/pubsub.h"
 #include "shard/router_internal.h"
 #include "shard/value/raw.h"
 #include "shard/view_set.h"
@@ -154,7 +155,8 @@ batch_add(struct router *router, struct lane *lane, const struct request *reques
         batch = NULL;
     }
     if (batch == NULL) {
-        if (!mail_has_room(router->exchange, router->shard->index, owner)) {
+        if (!mail_has_room(router->exchange, router->shard->index, owner) ||
+            pubsub_is_clogged(router->shard->node->shards[owner])) {
             return false;
         }
         batch = batch_new(router, lane, owner);

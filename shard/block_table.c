@@ -13,6 +13,7 @@
 #include "shard/block_internal.h"
 #include "shard/change.h"
 #include "shard/execute.h"
+#include "shard/tracking.h"
 #include "shard/view_set.h"
 
 #include "core/heap.h"
@@ -246,6 +247,7 @@ wait_run(struct router *router, struct blocker_part *part)
         struct view *view = &set.views[i];
         if (is_hidden(part, &set, i)) {
             view_hide(view);
+            view->flags |= VIEW_HIDDEN;
         } else {
             view_open(shard, view);
         }
@@ -256,13 +258,20 @@ wait_run(struct router *router, struct blocker_part *part)
     reply_create(&reply, &blocker->output, request->protocol);
     reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
     call_prepare(&call, shard, request, &reply, NULL);
-    call.flags |= CALL_MAY_BLOCK;
+    call.flags |= CALL_MAY_BLOCK | (part->is_first_try ? 0 : CALL_WOKEN);
     call.views = views;
     call.view_count = set.declared_count;
     call_run(&call);
+    if (UNLIKELY((call.flags & CALL_TRACK) != 0) && part->is_first_try) {
+        tracking_mark(&call, false);
+    }
     bool is_blocked = (call.flags & CALL_BLOCKS) != 0;
     if (is_blocked && part->is_first_try) {
         part_park(router, part, &call, &set);
+    }
+    for (uint32_t i = 0; i < set.count; i++) {
+        /* Hidden ones are not ours to commit. */
+        set.views[i].flags &= (uint16_t) ~(VIEW_WAITED | VIEW_HIDDEN);
     }
     execute_commit(shard, request, &call, set.views, set.count);
     call_finish(&call);
@@ -291,6 +300,56 @@ part_unlock(struct router *router, struct blocker_part *part)
     }
 }
 
+/** What the key holds now. */
+static uint8_t
+key_type(const struct shard *shard, const struct blocked_key *key)
+{
+    struct entry *entry = keyspace_find(&shard->keyspace, key->db, key->slot,
+                                        slice_of(key->bytes, key->size), key->hash);
+    struct value value = {.type = VALUE_NONE};
+    if (entry != NULL && !entry_is_over(entry, shard->now_ms)) {
+        entry_value(entry, &value);
+    }
+    return value.type;
+}
+
+/** Is it what the command waits for? */
+static bool
+is_wanted(const struct command *command, uint8_t type)
+{
+    if (command->group == GROUP_LIST) {
+        return type == VALUE_LIST;
+    }
+    if (command->group == GROUP_SORTED_SET) {
+        return type == VALUE_ZSET;
+    }
+    /* A group's stream that is gone ends the wait with an error. */
+    return type == VALUE_STREAM || (command->flags & CMD_WRITE) != 0;
+}
+
+/** What woke the part may have been taken while it waited for the locks: look at its other keys. */
+static void
+part_choose(const struct shard *shard, struct blocker_part *part)
+{
+    const struct command *command = part->blocker->request.command;
+    const struct blocked_key *first = NULL;
+    for (uint32_t i = 0; i < part->waiter_count; i++) {
+        const struct blocked_key *key = part->waiters[i].key;
+        if (!is_wanted(command, key_type(shard, key))) {
+            continue;
+        }
+        struct slice name = slice_of(key->bytes, key->size);
+        if (key->db == part->woken_db && slice_equal(name, part->woken_key)) {
+            return;
+        }
+        first = first == NULL ? key : first;
+    }
+    if (first != NULL) {
+        part->woken_key = slice_of(first->bytes, first->size);
+        part->woken_db = first->db;
+    }
+}
+
 /** It holds all that the command needs here: run it, or offer the key to its coordinator. */
 static void
 part_proceed(struct router *router, struct blocker_part *part)
@@ -302,8 +361,14 @@ part_proceed(struct router *router, struct blocker_part *part)
     if (part->is_foreign) {
         ASSERT(part->is_lock_wanted); /* until block_offer_taken() */
         part->is_offer = true;
+        if (router_fault_hit(router, ROUTER_FAULT_OFFER_UNLOCKED)) {
+            part_unlock(router, part);
+        }
         part_post_home(router, part);
         return;
+    }
+    if (!part->is_first_try) {
+        part_choose(router->shard, part);
     }
     bool is_served = wait_run(router, part);
     part_unlock(router, part);
@@ -317,7 +382,8 @@ part_proceed(struct router *router, struct blocker_part *part)
     part_post_home(router, part);
 }
 
-/** Ask for the keys that the command will see; part_proceed() follows, perhaps at once. */
+/** Ask for all keys of the part: while it waits for them, another than the one that woke it may get
+ * something. part_proceed() follows, perhaps at once. */
 static void
 part_ask(struct router *router, struct blocker_part *part)
 {
@@ -331,12 +397,12 @@ part_ask(struct router *router, struct blocker_part *part)
     bool is_free = !part->is_foreign && lock_table_request_count(shard->locks) == 0;
     if (!is_free && has_keys) {
         uint64_t ticket = part->blocker->ticket;
-        if (part->is_first_try) {
+        if (part->is_first_try || router_fault_hit(router, ROUTER_FAULT_NEW_TICKET)) {
             ticket = atomic_fetch_add_explicit(&shard->node->ticket_next, 1, memory_order_relaxed);
         }
         uint32_t key_count = 0;
         for (uint32_t i = 0; i < set.count; i++) {
-            key_count += set.views[i].owner == shard->index && !is_hidden(part, &set, i);
+            key_count += set.views[i].owner == shard->index;
         }
         lock_request_create(&part->wait, ticket, LOCK_INTENT_EXCLUSIVE, key_count);
         part->wait.kind = LOCK_KIND_BLOCKER;
@@ -344,12 +410,16 @@ part_ask(struct router *router, struct blocker_part *part)
         lock_request_enter(shard->locks, &part->wait);
         for (uint32_t i = 0; i < set.count; i++) {
             const struct view *view = &set.views[i];
-            if (view->owner == shard->index && !is_hidden(part, &set, i)) {
+            if (view->owner == shard->index) {
                 lock_request_add_key(shard->locks, &part->wait, view->db, view->key, view->hash,
                                      true);
             }
         }
         is_free = lock_request_try(shard->locks, &part->wait);
+        if (!is_free) {
+            /* Those behind it wait for it, and it may be older than who holds what it asks for. */
+            lender_wound(router, &part->wait);
+        }
     }
     view_set_destroy(&set);
     if (is_free || !has_keys) {
@@ -390,7 +460,8 @@ block_cancel(struct router *router, struct mail *mail)
 void
 block_offer_taken(struct router *router, struct blocker_part *part)
 {
-    ASSERT(part->is_offer && part->is_lock_wanted);
+    ASSERT(part->is_offer);
+    ASSERT(part->is_lock_wanted || router_fault_hit(router, ROUTER_FAULT_OFFER_UNLOCKED));
     part_unlock(router, part);
     unregister(router->shard, part);
     part->is_offer = false;
@@ -428,33 +499,6 @@ block_swapped(struct shard *shard, uint32_t db_a, uint32_t db_b)
             }
         }
     }
-}
-
-/** What the key holds now. */
-static uint8_t
-key_type(const struct shard *shard, const struct blocked_key *key)
-{
-    struct entry *entry = keyspace_find(&shard->keyspace, key->db, key->slot,
-                                        slice_of(key->bytes, key->size), key->hash);
-    struct value value = {.type = VALUE_NONE};
-    if (entry != NULL && !entry_is_over(entry, shard->now_ms)) {
-        entry_value(entry, &value);
-    }
-    return value.type;
-}
-
-/** Is it what the command waits for? */
-static bool
-is_wanted(const struct command *command, uint8_t type)
-{
-    if (command->group == GROUP_LIST) {
-        return type == VALUE_LIST;
-    }
-    if (command->group == GROUP_SORTED_SET) {
-        return type == VALUE_ZSET;
-    }
-    /* A group's stream that is gone ends the wait with an error. */
-    return type == VALUE_STREAM || (command->flags & CMD_WRITE) != 0;
 }
 
 static void

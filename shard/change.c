@@ -5,6 +5,7 @@
 #include "shard/change.h"
 
 #include "shard/block.h"
+#include "shard/tracking.h"
 #include "shard/watch.h"
 
 void
@@ -16,6 +17,9 @@ change_tell(struct shard *shard, const struct change *change)
     if ((shard->interest & INTEREST_BLOCK) != 0) {
         block_key_changed(shard, change->db, change->key, change->hash);
     }
+    if ((shard->interest & INTEREST_TRACKING) != 0) {
+        tracking_key_changed(shard, change);
+    }
 }
 
 void
@@ -24,6 +28,7 @@ change_flush(struct shard *shard, uint32_t db)
     if ((shard->interest & INTEREST_WATCH) != 0) {
         watch_flushed(shard, db);
     }
+    tracking_flushed(shard);
 }
 
 void

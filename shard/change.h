@@ -11,6 +11,7 @@
 #define INTEREST_WATCH (1u << 0)    /* shard/watch.h */
 #define INTEREST_BLOCK (1u << 1)    /* shard/block.h */
 #define INTEREST_TRACKING (1u << 2) /* shard/tracking.h */
+#define INTEREST_EVENTS (1u << 4)   /* events or messages wait to be published: notify_publish() */
 #define INTEREST_READY (1u << 3)    /* a key that is waited for has changed: block_serve_ready() */
 
 /** One key as it is after a change. */

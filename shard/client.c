@@ -20,8 +20,10 @@
 #include "shard/block.h"
 #include "shard/execute.h"
 #include "shard/multi.h"
+#include "shard/pubsub.h"
 #include "shard/router.h"
 #include "shard/shard.h"
+#include "shard/tracking.h"
 #include "shard/value/raw.h"
 
 /** Sessions looked at in one tick. */
@@ -264,6 +266,10 @@ adopt_session(struct session *session, struct request *request, int64_t now_ms)
         if ((session->flags & SESSION_MULTI) != 0) {
             request->flags |= REQUEST_MULTI;
         }
+        if ((session->flags & (SESSION_TRACKING | SESSION_CACHING)) != 0 &&
+            tracking_adopt(session, request->command)) {
+            request->flags |= REQUEST_TRACK;
+        }
     }
     session->last_command_ms = now_ms;
     if (request->command != NULL) {
@@ -446,6 +452,9 @@ client_run_requests(struct client *client)
         return false;
     }
     while (budget > 0) {
+        if (pubsub_is_clogged(client->room->shard)) {
+            return true;
+        }
         struct ring_buffer *buffer;
         enum conn_state state;
         uint32_t count = parse_batch(client, MIN(budget, CLIENT_BATCH_MAX), &buffer, &state);
@@ -628,6 +637,7 @@ client_room_create(struct client_room *room, struct shard *shard, struct ring *r
     room->shard = shard;
     room->ring = ring;
     room->ready_count = 0;
+    room->told_memory_size = 0;
     list_create(&room->ready);
     list_create(&room->dirty);
 }
@@ -668,13 +678,17 @@ client_close(struct session *session, bool after_reply)
 }
 
 void
-client_refresh(struct session *session)
+client_traffic(struct session *session, struct session_traffic *traffic)
 {
     const struct client *client = client_of_session(session);
     const struct conn *conn = &client->conn;
-    session->query_size = conn->input_size;
-    session->query_free_size = conn->input == NULL ? 0 : conn->input->capacity - conn->input->size;
-    session->output_size = client_waiting_size(client);
-    session->output_memory_size = conn->output.memory_size;
-    session->input_size = conn->received_size;
+    traffic->query_size = conn->input_size;
+    traffic->query_free_size = conn->input == NULL ? 0 : conn->input->capacity - conn->input->size;
+    if (client->large_raw != NULL) {
+        uint64_t arrived_size = MIN(conn->large_arrived, conn->large_size);
+        traffic->query_size += arrived_size;
+        traffic->query_free_size += conn->large_size - arrived_size;
+    }
+    traffic->output_size = client_waiting_size(client);
+    traffic->output_memory_size = conn->output.memory_size;
 }

@@ -25,6 +25,7 @@ struct client_room {
     struct list ready; /* have something to do in this turn */
     struct list dirty; /* have something to send at its end */
     uint32_t ready_count;
+    int64_t told_memory_size; /* of these clients, in node->client_memory_size */
     /** Pinned for the batch that is being run. */
     struct request requests[CLIENT_BATCH_MAX];
     struct conn_position positions[CLIENT_BATCH_MAX];
@@ -70,6 +71,9 @@ void client_room_close(struct client_room *room);
 
 /** Some ten times a second: timeouts, soft limits, memory of idle connections. Bounded work. */
 void client_room_tick(struct client_room *room);
+/** Some ten times a second: close the largest clients while all take more than maxmemory-clients.
+ * client_evict.c */
+void client_room_evict(struct client_room *room);
 /** Look at all clients again, since a pause may be over. */
 void client_room_resume_all(struct client_room *room);
 
@@ -78,4 +82,4 @@ void shard_connection_ended(struct shard *shard);
 
 /** The shard's ops. */
 void client_close(struct session *session, bool after_reply);
-void client_refresh(struct session *session);
+void client_traffic(struct session *session, struct session_traffic *traffic);

@@ -18,6 +18,9 @@
 
 #include "core/number.h"
 
+/* Keys of a row with KEYS_BEGIN_UNKNOWN, at the most. */
+#define UNKNOWN_PLACES_MAX 4
+
 /* Where the keys of one command line are gathered, in the one form or in the other. */
 struct key_sink {
     struct command_key *keys;
@@ -166,10 +169,38 @@ collect(const struct command *command, const struct slice *argv, uint32_t argc,
     return sink->count;
 }
 
+/* Keys that no specification can describe (SORT's STORE): the row's views() knows them. */
+static bool
+has_unknown_places(const struct command *command)
+{
+    for (uint32_t i = 0; i < command->key_spec_count; i++) {
+        if (command->key_specs[i].begin == KEYS_BEGIN_UNKNOWN) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int64_t
+keys_of_views(const struct command *command, const struct slice *argv, uint32_t argc,
+              struct command_key *keys, uint32_t keys_max)
+{
+    struct command_view views[UNKNOWN_PLACES_MAX];
+    int64_t count = command->views(argv, argc, 0, 1, views, UNKNOWN_PLACES_MAX);
+    ASSERT(count <= UNKNOWN_PLACES_MAX);
+    for (int64_t i = 0; i < count && i < (int64_t)keys_max; i++) {
+        keys[i] = (struct command_key){.index = views[i].index, .flags = views[i].flags};
+    }
+    return count;
+}
+
 int64_t
 command_keys(const struct command *command, const struct slice *argv, uint32_t argc,
              struct command_key *keys, uint32_t keys_max)
 {
+    if (has_unknown_places(command) && command->views != NULL) {
+        return keys_of_views(command, argv, argc, keys, keys_max);
+    }
     struct key_sink sink = {.keys = keys, .max = keys_max};
     return collect(command, argv, argc, &sink);
 }

@@ -29,10 +29,10 @@
 /** Flags that say what lies in front of the header. */
 #define FRONT_FLAGS (ENTRY_HAS_DEADLINE | ENTRY_HAS_ELEMENT_DEADLINE)
 
-static size_t
+static inline size_t
 front_size(unsigned flags)
 {
-    if ((flags & FRONT_FLAGS) == 0) {
+    if (LIKELY((flags & FRONT_FLAGS) == 0)) {
         return 0;
     }
     return sizeof(struct wheel_node) + ((flags & FRONT_FLAGS) == FRONT_FLAGS ? sizeof(int64_t) : 0);
@@ -296,9 +296,11 @@ entry_assign(struct memory *memory, struct wheel *wheel, struct entry *entry,
              const struct value *value, int64_t deadline_ms, uint32_t spare)
 {
     ASSERT(deadline_ms >= ENTRY_NO_DEADLINE);
-    struct value was;
+    struct value was = {.type = VALUE_NONE};
     void *old_pointer = entry_pointer(entry);
-    entry_value(entry, &was);
+    if (UNLIKELY(old_pointer != NULL)) {
+        entry_value(entry, &was);
+    }
 
     struct value settled = *value;
     struct raw *unused = value_settle(memory, &settled);

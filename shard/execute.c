@@ -16,8 +16,12 @@
 #include "shard/notify.h"
 #include "shard/shard.h"
 #include "shard/stats.h"
+#include "shard/tracking.h"
 #include "shard/value/raw.h"
 #include "shard/view_set.h"
+
+static_assert(REQUEST_NO_TOUCH == CALL_NO_TOUCH && REQUEST_TRACK == CALL_TRACK,
+              "call_prepare() takes them as they are");
 
 void
 call_prepare(struct call *call, struct shard *shard, const struct request *request,
@@ -27,7 +31,7 @@ call_prepare(struct call *call, struct shard *shard, const struct request *reque
     call->argv = request->argv;
     call->argc = request->argc;
     call->db = request->db;
-    call->flags = (request->flags & REQUEST_NO_TOUCH) != 0 ? CALL_NO_TOUCH : 0;
+    call->flags = request->flags & (REQUEST_NO_TOUCH | REQUEST_TRACK);
     call->views = NULL;
     call->view_count = 0;
     call->reply = reply;
@@ -57,6 +61,9 @@ call_account(struct call *call)
 {
     struct shard *shard = call->shard;
     struct reply *reply = call->reply;
+    if (UNLIKELY((call->flags & (CALL_GROWS | CALL_BLOCKS)) != 0)) {
+        return; /* it has not run yet: it comes again */
+    }
     uint64_t ticks = clock_ticks();
     uint64_t spent_ticks = ticks - shard->last_ticks;
     stats_command(shard, call->command, spent_ticks, reply->is_error);
@@ -105,15 +112,24 @@ execute_commit_begin(struct shard *shard, const struct request *request)
     shard->actor_id = request->session_id;
 }
 
+static __attribute__((noinline)) void
+execute_tell(struct shard *shard, struct call *call)
+{
+    shard->interest &= ~INTEREST_EVENTS;
+    if (call->events->count > 0) {
+        notify_publish(shard, call->events);
+    }
+    if ((shard->interest & INTEREST_READY) != 0) {
+        block_serve_ready(shard);
+    }
+}
+
 /** The views are committed: now their events can be seen, and those who wait be served. */
 static inline void
 execute_commit_end(struct shard *shard, struct call *call)
 {
-    if (UNLIKELY(call->events->count > 0)) {
-        notify_publish(shard, call->events);
-    }
-    if (UNLIKELY((shard->interest & INTEREST_READY) != 0)) {
-        block_serve_ready(shard);
+    if (UNLIKELY((shard->interest & (INTEREST_EVENTS | INTEREST_READY)) != 0)) {
+        execute_tell(shard, call);
     }
 }
 
@@ -128,19 +144,22 @@ execute_commit(struct shard *shard, const struct request *request, struct call *
     execute_commit_end(shard, call);
 }
 
-static void
+static inline void
 execute_one_key(struct shard *shard, const struct request *request, struct reply *reply)
 {
     struct view view;
     struct view *views[1] = {&view};
     view_prepare(&view, request->argv[request->key_index], request->hash, request->slot,
                  (uint16_t)shard->index, request->db, request_view_flags(request));
-    view_open(shard, &view);
+    view_open_key(shard, &view);
     struct call call;
     call_prepare(&call, shard, request, reply, NULL);
     call.views = views;
     call.view_count = 1;
     call_run(&call);
+    if (UNLIKELY((call.flags & CALL_TRACK) != 0)) {
+        tracking_mark(&call, false);
+    }
     execute_commit_begin(shard, request);
     view_commit(shard, &view);
     execute_commit_end(shard, &call);
@@ -184,12 +203,24 @@ execute_many_keys(struct shard *shard, const struct request *request, struct rep
         call.view_count = set.declared_count;
     }
     call_run(&call);
+    if (UNLIKELY((call.flags & CALL_TRACK) != 0)) {
+        tracking_mark(&call, false);
+    }
     execute_commit(shard, request, &call, set.views, set.count);
     call_finish(&call);
     if (views != on_stack) {
         heap_free(views);
     }
     view_set_destroy(&set);
+}
+
+void
+execute_key(struct shard *shard, const struct request *request, struct output *output)
+{
+    struct reply reply;
+    reply_create(&reply, output, request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    execute_one_key(shard, request, &reply);
 }
 
 void

@@ -37,6 +37,8 @@ bool execute_is_free(const struct shard *shard, const struct request *request);
 /** Run a SCOPE_KEYS request whose keys are all this shard's and free; the reply goes to `output`.
  */
 void execute_keys(struct shard *shard, const struct request *request, struct output *output);
+/** The same where its only key is known: key_index is not REQUEST_KEYS_MANY. */
+void execute_key(struct shard *shard, const struct request *request, struct output *output);
 
 /** Run without keys: SCOPE_LOCAL, or arguments that name none (the handler replies the error). */
 void execute_local(struct shard *shard, const struct request *request, struct session *session,

@@ -16,6 +16,7 @@
 #include "shard/notify.h"
 #include "shard/shard.h"
 #include "shard/stats.h"
+#include "shard/tracking.h"
 #include "shard/view_set.h"
 #include "shard/watch.h"
 
@@ -24,6 +25,8 @@ multi_run(struct call *call, struct multi *multi, uint32_t from, uint32_t to,
           struct view **declared, struct session *session)
 {
     struct reply *reply = call->reply;
+    /* What a queued command says of the session holds for those behind it. */
+    bool is_in_step = session != NULL && (multi->has_local || multi->has_whole);
     for (uint32_t i = from; i < to; i++) {
         struct multi_item *item = &multi->items[i];
         reply->is_error = false;
@@ -37,11 +40,16 @@ multi_run(struct call *call, struct multi *multi, uint32_t from, uint32_t to,
         call->view_count = item->declared_count;
         call->session = item->command->scope == SCOPE_LOCAL ? session : NULL;
         call->large_raw = item->large_raw;
+        bool is_tracked = is_in_step ? tracking_wants(session) : (call->flags & CALL_TRACK) != 0;
         call_run(call);
         call_account(call);
         /* Taken by a view, or still good until the commit. */
         item->large_raw = call->large_raw;
         call->large_raw = NULL;
+        bool is_reader = (item->command->flags & CMD_READONLY) != 0;
+        if (UNLIKELY(is_reader ? is_tracked : is_tracked || is_in_step)) {
+            tracking_mark(call, !is_reader);
+        }
     }
     if (session != NULL) {
         commandlog_settle(call->shard, commandlog_take(call->shard), session);

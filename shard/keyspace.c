@@ -122,7 +122,7 @@ struct keyspace_mark {
     int64_t deadline_ms;
 };
 
-static struct keyspace_mark
+static inline struct keyspace_mark
 mark_of(const struct entry *entry)
 {
     return (struct keyspace_mark){.size = entry_size(entry),

@@ -60,6 +60,15 @@ lane_output(struct lane *lane)
     return &local->output;
 }
 
+struct output *
+lane_push_output(struct lane *lane)
+{
+    /* Nothing starts before a command that blocks is answered: its reply alone is owed. */
+    bool is_blocked = lane->first != NULL && lane->first == lane->last && !lane->first->is_done &&
+                      lane->session->blocker != NULL;
+    return is_blocked ? lane->output : lane_output(lane);
+}
+
 static void
 item_count_size(struct lane *lane, struct lane_item *item)
 {

@@ -66,6 +66,10 @@ void lane_create(struct lane *lane, struct shard *shard, struct session *session
 /** Where a reply that is known now is to be written: behind all that are still owed. */
 struct output *lane_output(struct lane *lane);
 
+/** Where a push is to be written: as a reply, but that it does not wait for a command that waits
+ * for its keys. lane_pushed() follows. */
+struct output *lane_push_output(struct lane *lane);
+
 /** Owe a reply that comes later. */
 void lane_push(struct lane *lane, struct lane_item *item);
 

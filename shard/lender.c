@@ -56,7 +56,9 @@ hold_grant(struct router *router, struct hold *hold)
         }
     }
     /* Behind the opening, which may have found a watched key whose time is over. */
-    loan->is_dirty = loan->is_watched && watch_is_dirty(shard, loan->session_id);
+    if (!router_fault_hit(router, ROUTER_FAULT_EARLY_WATCH)) {
+        loan->is_dirty = loan->is_watched && watch_is_dirty(shard, loan->session_id);
+    }
     router_post(router, hold->coordinator, MAIL_GRANT, &loan->mail);
 }
 
@@ -109,6 +111,12 @@ hold_wound(void *context, struct lock_request *younger)
 }
 
 void
+lender_wound(struct router *router, struct lock_request *request)
+{
+    lock_request_wound(router->shard->locks, request, hold_wound, router);
+}
+
+void
 lender_lock(struct router *router, struct loan *loan)
 {
     struct shard *shard = router->shard;
@@ -128,6 +136,9 @@ lender_lock(struct router *router, struct loan *loan)
         lock_request_add_key(shard->locks, &hold->request, view->db, view->key, view->hash,
                              (view->flags & VIEW_EXCLUSIVE) != 0);
     }
+    if (router_fault_hit(router, ROUTER_FAULT_EARLY_WATCH)) {
+        loan->is_dirty = loan->is_watched && watch_is_dirty(shard, loan->session_id);
+    }
     if (UNLIKELY(loan->offer != NULL)) {
         block_offer_taken(router, loan->offer);
         loan->offer = NULL;
@@ -138,7 +149,7 @@ lender_lock(struct router *router, struct loan *loan)
         hold_grant(router, hold);
         return;
     }
-    lock_request_wound(shard->locks, &hold->request, hold_wound, router);
+    lender_wound(router, &hold->request);
 }
 
 void
@@ -156,6 +167,7 @@ static void
 loan_commit(struct shard *shard, struct loan *loan)
 {
     shard->actor_id = loan->session_id;
+    shard->actor_core = loan->mail.from;
     for (uint32_t i = 0; i < loan->view_count; i++) {
         view_commit(shard, &loan->views[i]);
     }
@@ -202,14 +214,20 @@ lender_return(struct router *router, struct loan *loan)
         watch_remove(shard, loan->session_id);
     }
     if (!loan->is_unused) {
+        uint32_t interest = shard->interest;
+        if (router_fault_hit(router, ROUTER_FAULT_NO_WATCH_MARKS)) {
+            shard->interest &= ~INTEREST_WATCH;
+        }
         loan_commit(shard, loan);
+        shard->interest |= interest & INTEREST_WATCH;
         if (loan->part != NULL) {
             part_run(router, loan->part);
         }
-        if (loan->block_part != NULL) {
+        if (loan->block_part != NULL && !router_fault_hit(router, ROUTER_FAULT_LATE_WAIT)) {
             block_register_loan(shard, loan);
         }
-        if (UNLIKELY((shard->interest & INTEREST_READY) != 0)) {
+        if (UNLIKELY((shard->interest & INTEREST_READY) != 0) &&
+            !router_fault_hit(router, ROUTER_FAULT_NO_WAKE)) {
             block_serve_ready(shard); /* they queue behind this loan, ahead of younger ones */
         }
     }
@@ -222,6 +240,9 @@ lender_return(struct router *router, struct loan *loan)
         hold_delete(hold);
     }
     lender_serve(router);
+    if (loan->block_part != NULL && router_fault_hit(router, ROUTER_FAULT_LATE_WAIT)) {
+        block_register_loan(shard, loan);
+    }
 }
 
 void

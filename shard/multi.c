@@ -124,7 +124,9 @@ multi_add(struct multi *multi, const struct request *request)
     multi->command_flags |= request->command->flags;
     enum command_scope scope = request->command->scope;
     multi->has_local |= scope == SCOPE_LOCAL;
-    multi->has_whole |= scope == SCOPE_ALL || scope == SCOPE_CLOSED || scope == SCOPE_WALK;
+    bool grows =
+        request->command->grows != NULL && request->command->grows(request->argv, request->argc);
+    multi->has_whole |= grows || scope == SCOPE_ALL || scope == SCOPE_CLOSED || scope == SCOPE_WALK;
 }
 
 void

@@ -46,7 +46,7 @@ struct multi {
     uint32_t command_flags; /* of all queued commands */
     bool is_aborted;        /* a command was refused: EXEC will not run the others */
     bool has_local;         /* a queued command needs the session: it runs where that is */
-    bool has_whole;         /* a queued command concerns all shards */
+    bool has_whole;         /* a queued command concerns all shards, or keys that are not known */
     uint32_t size;          /* of `bytes` */
     uint64_t memory_size;   /* of all queued arguments, for CLIENT LIST */
     struct multi_block *blocks;

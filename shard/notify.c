@@ -13,6 +13,8 @@
  */
 #include "shard/notify.h"
 
+#include "shard/change.h"
+
 #include "core/heap.h"
 #include "shard/effect.h"
 #include "shard/pubsub.h"
@@ -57,6 +59,7 @@ notify_record(struct call *call, const struct view *view, const char *event)
 {
     struct slice argv[] = {slice_of(event, strlen(event)), view->key};
     effects_append(call->events, view->db, view->slot, argv, 2);
+    call->shard->interest |= INTEREST_EVENTS;
 }
 
 void
@@ -70,6 +73,7 @@ call_publish(struct call *call, const struct view *view, struct slice message)
     }
     struct slice argv[] = {view->key, message};
     effects_append(call->events, view->db, view->slot, argv, 2);
+    call->shard->interest |= INTEREST_EVENTS;
 }
 
 /** Publish `message` on "<prefix><db>__:<rest>". */

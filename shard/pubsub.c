@@ -16,6 +16,10 @@
  *
  *     "*3 message" | "$7 channel $5 hello"        copied if short, else lent to each output
  *
+ * A core with many subscribers may be slower than its publishers, who do not wait for it. So that
+ * the mail between them stays bounded, a shard counts what is under way to other cores; above a
+ * limit nobody starts requests that might publish there (client.c, batch.c).
+ *
  * Invariants: a topic exists while it has subscribers here or a count; counted_count is the sum of
  * core_counts. Rejected: answers of the subscribers' cores that the home adds up (a round trip more
  * for a number that is known already), one payload for each protocol (they differ in one byte).
@@ -61,7 +65,8 @@ struct payload {
     uint64_t id;   /* its number there */
     uint64_t hash; /* of the channel */
     struct slice channel;
-    struct slice body; /* channel and message as they are sent */
+    struct slice body;        /* channel and message as they are sent */
+    struct pubsub_flow *flow; /* of the publishing shard */
     struct payload_mail mails[];
 };
 
@@ -79,8 +84,8 @@ struct delivery {
 struct pubsub *
 pubsub_new(uint32_t shard_count)
 {
-    struct pubsub *pubsub = heap_alloc(sizeof(*pubsub));
-    *pubsub = (struct pubsub){.shard_count = shard_count};
+    struct pubsub *pubsub = heap_alloc_lines(1, sizeof(*pubsub));
+    pubsub->shard_count = shard_count;
     list_create(&pubsub->patterns);
     pubsub->is_wanted = heap_alloc(shard_count);
     memset(pubsub->is_wanted, 0, shard_count);
@@ -487,10 +492,21 @@ payload_deliver(const struct shard *shard, struct payload *payload)
     payload_release(&payload->pin);
 }
 
+/** What one mail of a message counts in the publisher's flow. */
+static inline uint64_t
+payload_flow_size(const struct payload *payload)
+{
+    return sizeof(*payload) + payload->body.size;
+}
+
 void
 pubsub_receive(struct shard *shard, struct mail *mail)
 {
-    payload_deliver(shard, container_of(mail, struct payload_mail, mail)->payload);
+    struct payload *payload = container_of(mail, struct payload_mail, mail)->payload;
+    /* A number that nothing hangs on but how soon publishers go on. */
+    atomic_fetch_sub_explicit(&payload->flow->waiting_size, payload_flow_size(payload),
+                              memory_order_relaxed);
+    payload_deliver(shard, payload);
 }
 
 /* ---- publishing ---- */
@@ -568,6 +584,9 @@ pubsub_publish(struct shard *shard, enum topic_kind kind, struct slice channel,
     payload->from = (uint16_t)shard->index;
     payload->id = pubsub->message_id;
     payload->hash = hash;
+    payload->flow = &pubsub->flow;
+    atomic_fetch_add_explicit(&pubsub->flow.waiting_size, core_count * payload_flow_size(payload),
+                              memory_order_relaxed);
     uint32_t mail_count = 0;
     for (uint32_t i = 0; mail_count < core_count; i++) {
         if (pubsub->is_wanted[i]) {

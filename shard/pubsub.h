@@ -8,6 +8,8 @@
 #include "shard/shard.h"
 #include "shard/view.h"
 
+#include <stdatomic.h>
+
 struct call;
 struct mail;
 
@@ -19,6 +21,25 @@ enum topic_kind {
     TOPIC_MONITOR, /* one, without a name: the command lines of all cores */
     TOPIC_KIND_COUNT,
 };
+
+/** Messages of a shard that other cores have not taken yet, in bytes; the first part of
+ * shard->pubsub. Added to by the shard's core, taken off by those who receive, read by all. */
+struct pubsub_flow {
+    _Alignas(CACHE_LINE_SIZE) _Atomic uint64_t waiting_size;
+};
+
+/** From here on those who might publish wait until the other cores have caught up. */
+#define PUBSUB_WAITING_SIZE_MAX (UINT64_C(8) << 20)
+
+/** Do other cores lag behind what the shard publishes? Then nobody starts what may publish there.
+ * Any thread. */
+static inline bool
+pubsub_is_clogged(const struct shard *shard)
+{
+    const struct pubsub_flow *flow = (const struct pubsub_flow *)(const void *)shard->pubsub;
+    return UNLIKELY(atomic_load_explicit(&flow->waiting_size, memory_order_relaxed) >
+                    PUBSUB_WAITING_SIZE_MAX);
+}
 
 /** shard->pubsub. */
 struct pubsub;

@@ -43,6 +43,7 @@ topic_name(const struct topic *topic)
 }
 
 struct pubsub {
+    struct pubsub_flow flow;
     struct topic **buckets;
     uint32_t bucket_count; /* 0, or a power of two */
     uint32_t topic_count;

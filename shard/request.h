@@ -14,6 +14,7 @@ struct raw;
 #define REQUEST_NO_TOUCH (1u << 1) /* CLIENT NO-TOUCH */
 #define REQUEST_MULTI (1u << 2)    /* between MULTI and EXEC */
 #define REQUEST_LIMITED (1u << 3)  /* of a session that subscribes or monitors */
+#define REQUEST_TRACK (1u << 6)    /* what it reads is tracked */
 
 /** `key_index` of a request whose keys are not just one at a fixed place. */
 #define REQUEST_KEYS_MANY UINT32_MAX

@@ -29,6 +29,7 @@
 #include "shard/session.h"
 #include "shard/stats.h"
 #include "shard/subscriptions.h"
+#include "shard/tracking.h"
 #include "shard/value/raw.h"
 #include "shard/view_set.h"
 #include "shard/watch.h"
@@ -242,13 +243,6 @@ passes_check(struct shard *shard, struct lane *lane, const struct request *reque
 
 /* ---- starting ---- */
 
-/** Whole-shard loans, gathers: everything before them has been answered. */
-static bool
-lane_is_clear(const struct lane *lane)
-{
-    return lane->single_count == 0 && lane->transaction_count == 0 && lane->barrier_count == 0;
-}
-
 static enum router_verdict
 start_over_all(struct shard *shard, struct lane *lane, const struct request *request,
                struct ring_buffer *buffer)
@@ -266,30 +260,6 @@ start_over_all(struct shard *shard, struct lane *lane, const struct request *req
         gather_start(shard->router, lane, request, buffer, shared);
     }
     return ROUTER_STARTED;
-}
-
-/** A single whose keys are this shard's, and nobody has them. */
-static inline bool
-runs_here_now(const struct shard *shard, const struct lane *lane, const struct request *request)
-{
-    return request->owner == shard->index && lane->self_batch_count == 0 &&
-           execute_is_free(shard, request);
-}
-
-/** `pipeline-order strict`: requests to different owners do not overlap. */
-static inline bool
-is_out_of_strict_order(const struct shard *shard, const struct lane *lane,
-                       const struct request *request)
-{
-    return lane->single_count > 0 && lane->single_owner != request->owner &&
-           shard->config->pipeline_order == CONFIG_PIPELINE_ORDER_STRICT;
-}
-
-/** PUBLISH: who hears it may look for what was done before it, at any owner. */
-static inline bool
-is_behind_others(const struct lane *lane, uint16_t owner)
-{
-    return lane->single_count > 0 && (lane->has_mixed_owners || lane->single_owner != owner);
 }
 
 static enum router_verdict
@@ -395,151 +365,6 @@ start_many_keys(struct shard *shard, struct lane *lane, struct request *request,
     return verdict;
 }
 
-/* ---- MULTI ---- */
-
-static enum router_verdict
-queue_request(struct shard *shard, struct lane *lane, struct request *request)
-{
-    struct multi *multi = lane->session->multi;
-    struct reply reply;
-    reply_create(&reply, lane_output(lane), request->protocol);
-    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
-    if ((request->command->flags & CMD_NO_MULTI) != 0) {
-        multi->is_aborted = true;
-        reply_error(&reply, "ERR Command not allowed inside a transaction");
-        stats_reject(shard, request->command);
-        stats_error(shard, reply.error_code);
-        shard->counters.error_count++;
-        if (request->large_raw != NULL) {
-            large_raw_drop(shard, request->large_raw);
-        }
-        return ROUTER_STARTED;
-    }
-    multi_add(multi, request);
-    request->large_raw = NULL;
-    reply_simple(&reply, "QUEUED");
-    return ROUTER_STARTED;
-}
-
-/** The queue and the watches are the request's from now on. */
-static void
-take_multi(struct session *session, struct request *request)
-{
-    request->multi = session->multi;
-    request->multi->watches = session->watches;
-    session->multi = NULL;
-    session->watches = NULL;
-    session->flags &= ~SESSION_MULTI;
-}
-
-/** The request could not start: it comes again. */
-static void
-give_back_multi(struct session *session, struct request *request)
-{
-    session->multi = request->multi;
-    session->watches = request->multi->watches;
-    session->multi->watches = NULL;
-    session->flags |= SESSION_MULTI;
-    request->multi = NULL;
-}
-
-/** EXEC without MULTI, or of a queue that will not run. */
-static enum router_verdict
-refuse_exec(struct shard *shard, struct lane *lane, struct request *request, const char *error)
-{
-    if (lane->session->multi != NULL) {
-        if (!lane_is_clear(lane)) {
-            return ROUTER_STALLED;
-        }
-        multi_discard(lane->session);
-    }
-    struct reply reply;
-    struct call call;
-    reply_create(&reply, lane_output(lane), request->protocol);
-    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
-    call_prepare(&call, shard, request, &reply, NULL);
-    reply_error(&reply, error);
-    call_finish(&call);
-    return ROUTER_STARTED;
-}
-
-/** The keys are one owner's. */
-static enum router_verdict
-start_exec_single(struct shard *shard, struct lane *lane, struct request *request,
-                  struct view_set *set, struct ring_buffer *buffer)
-{
-    bool has_local = request->multi->has_local;
-    if (lane->transaction_count > 0 || is_out_of_strict_order(shard, lane, request) ||
-        (has_local && lane->single_count > 0) ||
-        ((request->multi->command_flags & CMD_PUBSUB) != 0 &&
-         is_behind_others(lane, request->owner))) {
-        /* SELECT and its like do not overtake what was sent before them. */
-        return ROUTER_STALLED;
-    }
-    if (runs_here_now(shard, lane, request)) {
-        execute_multi(shard, request, lane->session, lane_output(lane));
-        multi_delete(shard, request->multi);
-        request->multi = NULL;
-        return ROUTER_STARTED;
-    }
-    if (has_local) {
-        /* The session is here, and the keys are elsewhere or lent: borrow them. */
-        transaction_start_keys(shard->router, lane, request, set, buffer);
-        return ROUTER_STARTED;
-    }
-    return batch_add(shard->router, lane, request, buffer) ? ROUTER_STARTED : ROUTER_FULL;
-}
-
-static enum router_verdict
-start_exec_planned(struct shard *shard, struct lane *lane, struct request *request,
-                   struct ring_buffer *buffer)
-{
-    if (request->multi->has_whole) {
-        if (!lane_is_clear(lane)) {
-            return ROUTER_STALLED;
-        }
-        transaction_start_closed(shard->router, lane, request, buffer, NULL);
-        return ROUTER_STARTED;
-    }
-    struct view_set set;
-    bool has_keys = view_set_create(&set, shard, request);
-    request->owner = has_keys ? set.owner : (uint16_t)shard->index;
-    enum router_verdict verdict = ROUTER_STARTED;
-    if (lane->barrier_count > 0) {
-        verdict = ROUTER_STALLED;
-    } else if (!has_keys || set.is_one_owner) {
-        verdict = start_exec_single(shard, lane, request, &set, buffer);
-    } else if (lane->single_count > 0) {
-        verdict = ROUTER_STALLED;
-    } else {
-        transaction_start_keys(shard->router, lane, request, &set, buffer);
-    }
-    view_set_destroy(&set);
-    return verdict;
-}
-
-/** EXEC: at once, with the batch for one other owner, or as a transaction over several. */
-static enum router_verdict
-start_exec(struct shard *shard, struct lane *lane, struct request *request,
-           struct ring_buffer *buffer)
-{
-    struct session *session = lane->session;
-    if (session->multi == NULL) {
-        return refuse_exec(shard, lane, request, "ERR EXEC without MULTI");
-    }
-    if (session->multi->is_aborted) {
-        return refuse_exec(shard, lane, request,
-                           "EXECABORT Transaction discarded because of previous errors.");
-    }
-    multi_plan(session->multi, session->db, shard->keyspace.database_count);
-    take_multi(session, request);
-    enum router_verdict verdict = start_exec_planned(shard, lane, request, buffer);
-    if (verdict != ROUTER_STARTED) {
-        give_back_multi(session, request);
-    }
-    return verdict;
-}
-
 /** Does CLIENT PAUSE hold this command back? */
 static bool
 is_paused(const struct shard *shard, const struct lane *lane, const struct request *request)
@@ -614,7 +439,7 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
     }
     if (UNLIKELY((request->flags & REQUEST_MULTI) != 0) &&
         (request->command->flags & CMD_UNQUEUED) == 0) {
-        return queue_request(shard, lane, request);
+        return router_queue(shard, lane, request);
     }
     switch (request->command->scope) {
     case SCOPE_KEYS:
@@ -630,7 +455,7 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
         execute_local(shard, request, lane->session, lane_output(lane));
         return ROUTER_STARTED;
     case SCOPE_EXEC:
-        return start_exec(shard, lane, request, buffer);
+        return router_start_exec(shard, lane, request, buffer);
     case SCOPE_ALL:
     case SCOPE_CLOSED:
     case SCOPE_WALK:
@@ -639,9 +464,21 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
     ASSERT(false);
 }
 
-enum router_verdict
-router_start(struct shard *shard, struct lane *lane, struct request *request,
-             struct ring_buffer *buffer)
+/** Most requests: one key, which is mine, and nothing is about that anybody would have to wait for.
+ * Whatever is not so simple is for start_request() to look at. */
+static inline bool
+is_plain(const struct shard *shard, const struct lane *lane, const struct request *request)
+{
+    return request->key_index != REQUEST_KEYS_MANY && request->owner == shard->index &&
+           (request->flags & (REQUEST_MULTI | REQUEST_LIMITED)) == 0 && lane->first == NULL &&
+           lane->transaction_count == 0 && lock_table_request_count(shard->locks) == 0 &&
+           !shard->is_monitored && shard->pause_until_ms == 0 &&
+           command_arity_ok(request->command, request->argc);
+}
+
+static __attribute__((noinline)) enum router_verdict
+start_monitored(struct shard *shard, struct lane *lane, struct request *request,
+                struct ring_buffer *buffer)
 {
     struct monitor_line *line =
         UNLIKELY(shard->is_monitored) ? monitor_line_new(shard, lane, request) : NULL;
@@ -649,6 +486,19 @@ router_start(struct shard *shard, struct lane *lane, struct request *request,
     if (UNLIKELY(line != NULL)) {
         monitor_line_end(shard, lane, line, verdict == ROUTER_STARTED);
     }
+    return verdict;
+}
+
+enum router_verdict
+router_start(struct shard *shard, struct lane *lane, struct request *request,
+             struct ring_buffer *buffer)
+{
+    if (LIKELY(is_plain(shard, lane, request))) {
+        execute_key(shard, request, lane->output);
+        shard->counters.command_count++;
+        return ROUTER_STARTED;
+    }
+    enum router_verdict verdict = start_monitored(shard, lane, request, buffer);
     /* One that has to wait comes again, and counts once. */
     shard->counters.command_count += verdict == ROUTER_STARTED;
     return verdict;
@@ -722,6 +572,9 @@ router_receive(struct shard *shard, struct mail *mail)
         return true;
     case MAIL_UNSUBSCRIBE:
         subscriptions_receive(shard, mail);
+        return true;
+    case MAIL_TRACKING:
+        tracking_receive(shard, mail);
         return true;
     case MAIL_STEP:
         lender_step(router, loan_of_mail(mail));

@@ -36,6 +36,7 @@ enum mail_kind {
     MAIL_BLOCK_PARKED, /* it waits there */
     MAIL_BLOCK_CANCEL, /* the wait has ended elsewhere */
     MAIL_BLOCK_HOME,   /* a part of a wait is over */
+    MAIL_TRACKING,     /* what shard/tracking.h says to itself on other cores */
     MAIL_CONNECTION,   /* an accepted connection for another core; not the router's */
     MAIL_LISTEN,       /* other listening sockets for a core; not the router's */
 };
@@ -46,6 +47,14 @@ enum router_fault {
     ROUTER_FAULT_NO_SINGLES_FIRST =
         1 << 1, /* transactions start before earlier singles are answered */
     ROUTER_FAULT_NO_RETURN_FIRST = 1 << 2, /* singles pass transactions of their connection */
+    ROUTER_FAULT_NO_WATCH_MARKS = 1 << 3,  /* what comes home from a loan marks no watches */
+    ROUTER_FAULT_EARLY_WATCH = 1 << 4,     /* EXEC asks for marks before its keys are locked */
+    ROUTER_FAULT_EXEC_OPEN = 1 << 5,       /* EXEC's steps do not close the shards */
+    ROUTER_FAULT_LATE_WAIT = 1 << 6,       /* waits are registered when the keys are unlocked */
+    ROUTER_FAULT_NO_WAKE = 1 << 7,         /* RETURN does not serve those who wait */
+    ROUTER_FAULT_OFFER_UNLOCKED = 1 << 8,  /* an offered key is not held for whom it is offered */
+    ROUTER_FAULT_NEW_TICKET = 1 << 9,      /* who is woken queues behind all others */
+    ROUTER_FAULT_EARLY_PUBLISH = 1 << 10,  /* PUBLISH passes what its connection asked elsewhere */
 };
 
 struct router *router_new(struct shard *shard, struct exchange *exchange);

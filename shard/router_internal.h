@@ -8,6 +8,7 @@
 #include "shard/arguments.h"
 #include "shard/call.h"
 #include "shard/effect.h"
+#include "shard/execute.h"
 #include "shard/lock.h"
 #include "shard/router.h"
 #include "shard/shard.h"
@@ -110,6 +111,9 @@ void lender_take_back(struct router *router, struct loan *loan);
 void lender_return(struct router *router, struct loan *loan);
 void lender_step(struct router *router, struct loan *loan);
 void lender_wound_home(struct router *router, struct mail *mail);
+/** Take back what younger transactions, not executing yet, have borrowed of what `request` waits
+ * for. */
+void lender_wound(struct router *router, struct lock_request *request);
 /** Serve all who hold their keys since somebody left a queue. */
 void lender_serve(struct router *router);
 
@@ -155,3 +159,45 @@ void part_destroy(struct part *part);
 void parts_account(struct call *call);
 /** Run it on this shard. */
 void part_run(struct router *router, struct part *part);
+
+/* ---- what router.c and router_multi.c ask ---- */
+
+/** Whole-shard loans, gathers: everything before them has been answered. */
+static inline bool
+lane_is_clear(const struct lane *lane)
+{
+    return lane->single_count == 0 && lane->transaction_count == 0 && lane->barrier_count == 0;
+}
+
+/** A single whose keys are this shard's, and nobody has them. */
+static inline bool
+runs_here_now(const struct shard *shard, const struct lane *lane, const struct request *request)
+{
+    return request->owner == shard->index && lane->self_batch_count == 0 &&
+           execute_is_free(shard, request);
+}
+
+/** `pipeline-order strict`: requests to different owners do not overlap. */
+static inline bool
+is_out_of_strict_order(const struct shard *shard, const struct lane *lane,
+                       const struct request *request)
+{
+    return lane->single_count > 0 && lane->single_owner != request->owner &&
+           shard->config->pipeline_order == CONFIG_PIPELINE_ORDER_STRICT;
+}
+
+/** PUBLISH: who hears it may look for what was done before it, at any owner. */
+static inline bool
+is_behind_others(const struct lane *lane, uint16_t owner)
+{
+    return lane->single_count > 0 && (lane->has_mixed_owners || lane->single_owner != owner) &&
+           !router_fault_hit(lane->shard->router, ROUTER_FAULT_EARLY_PUBLISH);
+}
+
+/* ---- router_multi.c ---- */
+
+/** Queue a command between MULTI and EXEC. */
+enum router_verdict router_queue(struct shard *shard, struct lane *lane, struct request *request);
+/** EXEC. */
+enum router_verdict router_start_exec(struct shard *shard, struct lane *lane,
+                                      struct request *request, struct ring_buffer *buffer);

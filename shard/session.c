@@ -17,6 +17,7 @@
 #include "shard/multi.h"
 #include "shard/shard.h"
 #include "shard/subscriptions.h"
+#include "shard/tracking.h"
 
 #include <stdio.h>
 
@@ -45,6 +46,7 @@ session_destroy(struct session *session)
 {
     ASSERT(session->shard->session_count > 0);
     subscriptions_end(session);
+    tracking_session_end(session);
     list_remove(&session->shard_link);
     session->shard->session_count--;
     heap_free(session->addresses);
@@ -72,6 +74,7 @@ session_reset(struct session *session)
 {
     multi_discard(session);
     subscriptions_end(session);
+    tracking_stop(session);
     session->db = 0;
     session->protocol = 2;
     session->flags &= ~(SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT | SESSION_REPLY_SKIP |
@@ -143,12 +146,23 @@ session_is_local(const struct session *session)
            strncmp(session->address, "[::1]:", 6) == 0;
 }
 
-uint64_t
-session_memory_size(const struct session *session)
+struct session_traffic
+session_traffic(struct session *session)
 {
-    return sizeof(*session) + session->query_size + session->query_free_size +
-           session->output_memory_size + subscriptions_memory_size(session) +
-           (session->name == NULL ? 0 : strlen(session->name) + 1);
+    struct session_traffic traffic = {0};
+    const struct shard *shard = session->shard;
+    if (shard->ops.session_traffic != NULL) {
+        shard->ops.session_traffic(shard->core, session, &traffic);
+    }
+    return traffic;
+}
+
+uint64_t
+session_memory_size(const struct session *session, const struct session_traffic *traffic)
+{
+    return sizeof(*session) + traffic->query_size + traffic->query_free_size +
+           traffic->output_memory_size + subscriptions_memory_size(session) +
+           tracking_memory_size(session) + (session->name == NULL ? 0 : strlen(session->name) + 1);
 }
 
 /** One letter for each property, "N" for none. */
@@ -161,6 +175,19 @@ session_flag_letters(const struct session *session, char letters[16])
     }
     if ((session->flags & SESSION_PUBSUB) != 0) {
         letters[count++] = 'P';
+    }
+    uint32_t tracking = tracking_options(session);
+    if ((tracking & TRACKING_ON) != 0) {
+        letters[count++] = 't';
+    }
+    if ((tracking & TRACKING_BROKEN) != 0) {
+        letters[count++] = 'R';
+    }
+    if ((tracking & TRACKING_BCAST) != 0) {
+        letters[count++] = 'B';
+    }
+    if ((session->flags & SESSION_MULTI) != 0) {
+        letters[count++] = 'x';
     }
     if ((session->flags & SESSION_CLOSE_AFTER_REPLY) != 0) {
         letters[count++] = 'c';
@@ -184,8 +211,10 @@ session_flag_letters(const struct session *session, char letters[16])
 }
 
 void
-session_describe(const struct session *session, int64_t now_ms, struct output *output)
+session_describe(struct session *session, int64_t now_ms, struct output *output)
 {
+    struct session_traffic traffic = session_traffic(session);
+    const struct multi *multi = session->multi;
     char line[SESSION_LINE_SIZE_MAX];
     char letters[16];
     session_flag_letters(session, letters);
@@ -201,23 +230,26 @@ session_describe(const struct session *session, int64_t now_ms, struct output *o
     }
     size = snprintf(
         line, sizeof(line),
-        " age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=-1 qbuf=%llu "
+        " age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=%d qbuf=%llu "
         "qbuf-free=%llu"
-        " argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%llu oll=0 omem=%llu tot-mem=%llu events=%s"
-        " cmd=%s%s%s user=default redir=-1 resp=%u core=%u\n",
+        " argv-mem=0 multi-mem=%llu rbs=0 rbp=0 obl=%llu oll=0 omem=%llu tot-mem=%llu events=%s"
+        " cmd=%s%s%s user=default redir=%lld resp=%u core=%u\n",
         (long long)(MAX(now_ms - session->created_ms, 0) / 1000),
         (long long)(MAX(now_ms - session->last_command_ms, 0) / 1000), letters, session->db,
         subscriptions_kind_count(session, TOPIC_CHANNEL),
         subscriptions_kind_count(session, TOPIC_PATTERN),
         subscriptions_kind_count(session, TOPIC_SHARD_CHANNEL),
-        (unsigned long long)session->query_size, (unsigned long long)session->query_free_size,
-        (unsigned long long)session->output_size, (unsigned long long)session->output_memory_size,
-        (unsigned long long)session_memory_size(session), session->output_size > 0 ? "rw" : "r",
+        multi == NULL ? -1 : (int)multi->count, (unsigned long long)traffic.query_size,
+        (unsigned long long)traffic.query_free_size,
+        (unsigned long long)(multi == NULL ? 0 : multi->memory_size),
+        (unsigned long long)traffic.output_size, (unsigned long long)traffic.output_memory_size,
+        (unsigned long long)session_memory_size(session, &traffic),
+        traffic.output_size > 0 ? "rw" : "r",
         command == NULL ? "NULL"
         : has_parent    ? command->parent
                         : command->name,
-        has_parent ? "|" : "", has_parent ? command->name : "", session->protocol,
-        session->shard->index);
+        has_parent ? "|" : "", has_parent ? command->name : "",
+        (long long)tracking_redirect_id(session), session->protocol, session->shard->index);
     ASSERT(size > 0 && (size_t)size < sizeof(line));
     output_append(output, line, (size_t)size);
 }

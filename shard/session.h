@@ -14,6 +14,7 @@ struct lane;
 struct multi_watches;
 struct shard;
 struct subscriptions;
+struct tracking_session;
 
 /* Flags of a session. */
 #define SESSION_NO_EVICT (1u << 0)
@@ -28,6 +29,10 @@ struct subscriptions;
 #define SESSION_PUBSUB (1u << 10)  /* it subscribes to something */
 #define SESSION_MONITOR (1u << 11) /* it sees the commands of all */
 #define SESSION_LEAVING (1u << 12) /* its UNSUBSCRIBE is under way */
+
+#define SESSION_TRACKING (1u << 16)     /* what it reads may be tracked; see shard/tracking.h */
+#define SESSION_CACHING (1u << 17)      /* CLIENT CACHING was said */
+#define SESSION_CACHING_USED (1u << 18) /* ... and counts for the running command, not the next */
 
 struct session {
     struct list_node shard_link; /* in shard->sessions */
@@ -49,14 +54,21 @@ struct session {
     const char *local_address;
     char *addresses; /* both, in one block; NULL: none known */
     int fd;
-    uint64_t input_size; /* CLIENT LIST: tot-net-in etc. where it exists in 7.0; qbuf, qbuf-free */
-    uint64_t query_size;
-    uint64_t query_free_size;
-    uint64_t output_size; /* bytes that wait to be sent */
-    uint64_t output_memory_size;
     struct lane *lane;                   /* the order of its replies; NULL: it has no connection */
     struct subscriptions *subscriptions; /* NULL: none; see shard/subscriptions.h */
+    struct tracking_session *tracking;   /* NULL: it never tracked; see shard/tracking.h */
 };
+
+/** What a connection has in its buffers now, in bytes. */
+struct session_traffic {
+    uint64_t query_size;         /* read and not yet executed: qbuf */
+    uint64_t query_free_size;    /* qbuf-free */
+    uint64_t output_size;        /* replies that wait to be sent */
+    uint64_t output_memory_size; /* of the buffers that they wait in */
+};
+
+/** What the shard's ops know of it; all 0 where they do not. The shard's core. */
+struct session_traffic session_traffic(struct session *session);
 
 /** A new client of this core, in shard->sessions; addresses, fd and conn are for the caller to set.
  * The shard's core. */
@@ -84,8 +96,7 @@ void session_addresses_set(struct session *session, const char *peer, const char
 /** Does it come from this machine: a Unix socket, 127.0.0.1 or ::1? */
 bool session_is_local(const struct session *session);
 
-/** The line of CLIENT LIST and CLIENT INFO, with its newline. The shard's core; the byte counts are
- * those of the last session_refresh. */
-void session_describe(const struct session *session, int64_t now_ms, struct output *output);
+/** The line of CLIENT LIST and CLIENT INFO, with its newline. The shard's core. */
+void session_describe(struct session *session, int64_t now_ms, struct output *output);
 /** Bytes that it takes in memory, buffers included. */
-uint64_t session_memory_size(const struct session *session);
+uint64_t session_memory_size(const struct session *session, const struct session_traffic *traffic);

@@ -16,6 +16,7 @@
 #include "shard/pubsub.h"
 #include "shard/router.h"
 #include "shard/stats.h"
+#include "shard/tracking.h"
 #include "shard/watch.h"
 
 void
@@ -38,6 +39,7 @@ shard_create(struct shard *shard, struct node *node, uint32_t index, const struc
     effects_create(shard->events);
     shard->watches = watch_table_new();
     shard->pubsub = pubsub_new(node->shard_count);
+    shard->tracking = tracking_new(node->shard_count);
     notify_configure(shard);
     shard->block = block_table_new(&shard->memory, seed->now_ms);
     shard->router = router_new(shard, exchange);
@@ -54,6 +56,7 @@ shard_clear(struct shard *shard)
     heap_free(shard->events);
     watch_table_delete(shard->watches);
     pubsub_delete(shard->pubsub);
+    tracking_delete(shard->tracking);
     block_table_delete(shard->block);
     stats_destroy(shard);
     commandlog_destroy(shard);
@@ -142,5 +145,6 @@ shard_expire(struct shard *shard, uint32_t step_count_max)
 bool
 shard_collect(struct shard *shard, uint32_t step_count_max)
 {
-    return keyspace_collect(&shard->keyspace, step_count_max);
+    bool is_done = keyspace_collect(&shard->keyspace, step_count_max);
+    return tracking_collect(shard, step_count_max) && is_done;
 }

@@ -20,6 +20,7 @@ struct command_table;
 struct log;
 struct node;
 struct session;
+struct session_traffic;
 
 #define SHARD_COUNT_MAX 1024
 
@@ -37,6 +38,7 @@ struct session;
     X(miss_count, "lookups by reading commands that did not")                                      \
     X(expired_count, "keys removed because their deadline had passed")                             \
     X(expired_field_count, "fields of hashes removed because their deadline had passed")           \
+    X(evicted_client_count, "connections closed to make room for the others")                      \
     X(evicted_count, "keys removed to make room")                                                  \
     X(mail_sent_count, "messages posted to other cores")                                           \
     X(mail_received_count, "messages taken from other cores")                                      \
@@ -82,6 +84,9 @@ struct node {
     _Alignas(CACHE_LINE_SIZE) _Atomic uint64_t session_id_next;
     /** Connections of all cores, for maxclients: added at accept, taken off at close. */
     _Alignas(CACHE_LINE_SIZE) _Atomic int64_t connection_count;
+    /** Bytes that the clients of all cores take, for maxmemory-clients, as of each core's last
+     * look. */
+    _Alignas(CACHE_LINE_SIZE) _Atomic int64_t client_memory_size;
     struct commandlog_numbers commandlogs[COMMANDLOG_TYPE_COUNT]; /* see shard/commandlog.h */
 };
 
@@ -106,13 +111,17 @@ struct shard {
     struct effects *journal; /* where effects go; NULL: nobody reads them */
     uint32_t interest;       /* INTEREST_: who wants to hear of changed keys; see shard/change.h */
     uint64_t actor_id;       /* the session whose changes are being carried out */
+    uint32_t actor_core;     /* its core, where it has read what is tracked */
     uint32_t notify_classes; /* NOTIFY_: events that are published; 0: none */
     struct effects *events;  /* of the command that runs; see shard/notify.h */
     struct watch_table *watches; /* shard/watch.h */
     struct pubsub *pubsub;       /* shard/pubsub.h */
+    struct tracking *tracking;   /* shard/tracking.h */
     struct block_table *block;   /* shard/block.h */
     struct list sessions;        /* of the connections of this core */
     uint32_t session_count;
+    /** Of the largest client here that may be evicted; other cores read it. */
+    _Atomic uint64_t client_largest_size;
     struct lock_table *locks; /* what is lent; see shard/lock.h */
     struct router *router;    /* mail, batches and transactions under way; see shard/router.h */
     int64_t pause_until_ms;   /* CLIENT PAUSE: commands of this core's clients wait; 0: no pause */
@@ -123,8 +132,9 @@ struct shard {
         void (*session_close)(void *core, struct session *session, bool after_reply);
         /** End the process, as SHUTDOWN asks; flags as parsed. */
         void (*shutdown)(void *core, uint32_t flags);
-        /** Bytes of CLIENT LIST's qbuf, obl ... brought up to date in the session. */
-        void (*session_refresh)(void *core, struct session *session);
+        /** Bytes that the connection has in its buffers. */
+        void (*session_traffic)(void *core, struct session *session,
+                                struct session_traffic *traffic);
         /** A reply that lent bytes of a string of shard `owner` has left from `from`: raw_unpin()
          * there. */
         void (*raw_unpin)(struct shard *from, uint32_t owner, struct raw *raw);

@@ -172,14 +172,14 @@ tracking_key_changed(struct shard *shard, const struct change *change)
 }
 
 void
-tracking_flushed(struct shard *shard, uint32_t db)
+tracking_flushed(struct shard *shard)
 {
     struct tracking *tracking = shard->tracking;
     for (struct list_node *node = list_first(&tracking->active); node != NULL;
          node = list_next(&tracking->active, node)) {
         tracking_tell_flush(shard, container_of(node, struct tracking_session, link));
     }
-    if (db != UINT32_MAX || tracking->table.key_count == 0) {
+    if (tracking->table.key_count == 0) {
         return;
     }
     struct tracking_remains *remains = heap_alloc(sizeof(*remains));

@@ -10,6 +10,7 @@
 
 struct call;
 struct change;
+struct command;
 struct mail;
 struct session;
 struct view;
@@ -37,8 +38,9 @@ void tracking_mark(struct call *call, bool is_writer);
 void tracking_read(struct shard *shard, const struct view *view);
 /** Who reads the key, or wants to hear of such keys, is told. */
 void tracking_key_changed(struct shard *shard, const struct change *change);
-/** All sessions of this core that track are told to drop everything. `db` UINT32_MAX: all. */
-void tracking_flushed(struct shard *shard, uint32_t db);
+/** A database, or all, are emptied: this core's sessions that track are told to drop everything,
+ * and nothing is known of them any more. */
+void tracking_flushed(struct shard *shard);
 /** Free what FLUSHALL has left, and keep to tracking-table-max-keys. True: all is done. */
 bool tracking_collect(struct shard *shard, uint32_t step_count_max);
 
@@ -72,6 +74,9 @@ int64_t tracking_redirect_id(const struct session *session);
 uint32_t tracking_session_prefix_count(const struct session *session);
 /** In ascending order. */
 struct slice tracking_session_prefix(const struct session *session, uint32_t index);
+/** The session sends a command (NULL: unknown): is what it reads to be tracked? Uses CLIENT CACHING
+ * up. */
+bool tracking_adopt(struct session *session, const struct command *command);
 /** Is what the session's running command reads to be tracked? */
 bool tracking_wants(const struct session *session);
 /** CLIENT REDIRECT: is this a session of this core? It will be found when it is told something. */

@@ -18,6 +18,7 @@
  */
 #include "core/heap.h"
 #include "core/list.h"
+#include "shard/command.h"
 #include "shard/lane.h"
 #include "shard/router_internal.h"
 #include "shard/session.h"
@@ -261,6 +262,38 @@ tracking_wants(const struct session *session)
     bool is_said = (session->flags & SESSION_CACHING) != 0;
     return ((options & TRACKING_OPTIN) == 0 || is_said) &&
            ((options & TRACKING_OPTOUT) == 0 || !is_said);
+}
+
+/** CLIENT CACHING holds for the next command that is none of CLIENT's, and if that is MULTI, for
+ * the transaction. */
+static bool
+uses_caching(const struct session *session, const struct command *command)
+{
+    if (command == NULL) {
+        return (session->flags & SESSION_MULTI) == 0;
+    }
+    if (command->parent != NULL && strcmp(command->parent, "client") == 0) {
+        return false;
+    }
+    if ((session->flags & SESSION_MULTI) != 0) {
+        return command->scope == SCOPE_EXEC || strcmp(command->name, "discard") == 0;
+    }
+    return strcmp(command->name, "multi") != 0;
+}
+
+bool
+tracking_adopt(struct session *session, const struct command *command)
+{
+    if ((session->flags & SESSION_CACHING_USED) != 0) {
+        session->flags &= ~(SESSION_CACHING | SESSION_CACHING_USED);
+    }
+    bool reads =
+        command != NULL && ((command->flags & CMD_READONLY) != 0 || command->scope == SCOPE_EXEC);
+    bool is_tracked = reads && tracking_wants(session);
+    if ((session->flags & SESSION_CACHING) != 0 && uses_caching(session, command)) {
+        session->flags |= SESSION_CACHING_USED;
+    }
+    return is_tracked;
 }
 
 uint64_t

@@ -15,9 +15,11 @@
 #include "shard/execute.h"
 #include "shard/execute_multi.h"
 #include "shard/multi.h"
+#include "shard/tracking.h"
 #include "shard/transaction_internal.h"
 #include "shard/value/raw.h"
 #include "shard/view_set.h"
+#include "shard/watch.h"
 
 #include <stdatomic.h>
 
@@ -290,7 +292,8 @@ transaction_start_closed(struct router *router, struct lane *lane, const struct 
     }
     for (uint32_t i = 0; i < shard_count; i++) {
         transaction->loans[i].owner = (uint16_t)i;
-        transaction->loans[i].shard_mode = LOCK_EXCLUSIVE;
+        bool is_open = multi != NULL && router_fault_hit(router, ROUTER_FAULT_EXEC_OPEN);
+        transaction->loans[i].shard_mode = is_open ? LOCK_INTENT_EXCLUSIVE : LOCK_EXCLUSIVE;
         transaction->loans[i].is_watched = multi != NULL && multi->watches != NULL;
         if (multi == NULL) {
             part_create(&transaction->parts[i], router, &transaction->request, lane, shared);
@@ -397,6 +400,9 @@ run_keys(struct router *router, struct transaction *transaction)
         }
         call_run(call);
         call_account(call);
+        if (UNLIKELY((call->flags & CALL_TRACK) != 0)) {
+            tracking_mark(call, false);
+        }
     }
     /* The owners have yet to commit the views: what the handlers allocated stays until then. */
     transaction_distribute(router, transaction);
@@ -441,6 +447,24 @@ mail_returns(struct router *router, struct transaction *transaction, bool is_giv
     }
 }
 
+/** What WATCH and EXEC do to the watches at this very core is done at once: what comes behind them
+ * in their lane may run here before the RETURN has arrived. */
+static void
+settle_watches_here(struct shard *shard, struct loan *loan)
+{
+    if (loan->is_watched) {
+        watch_remove(shard, loan->session_id);
+        loan->is_watched = false;
+    }
+    for (uint32_t i = 0; i < loan->view_count; i++) {
+        struct view *view = &loan->views[i];
+        if ((view->flags & VIEW_WATCH) != 0) {
+            watch_add(shard, loan->session_id, view->db, view->key, view->hash);
+            view->flags &= (uint16_t)~VIEW_WATCH;
+        }
+    }
+}
+
 /**
  * Mail the keys back. A value that moves leaves its old owner's books before its new owner has it,
  * who might free it at once: then the new owner's RETURN waits for the old one's DONE.
@@ -450,6 +474,9 @@ transaction_return(struct router *router, struct transaction *transaction)
 {
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         struct loan *loan = &transaction->loans[i];
+        if (loan->owner == router->shard->index) {
+            settle_watches_here(router->shard, loan);
+        }
         loan->is_giver = loan_is_giver(loan);
         transaction->giver_count += loan->is_giver;
     }

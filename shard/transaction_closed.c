@@ -98,13 +98,41 @@ commit(struct router *router, struct transaction *transaction, bool is_giver)
     }
 }
 
+/** Does this queued command turn out to need more keys while it runs? It is a step of its own then,
+ * as often as it asks for more: nobody changes anything meanwhile. */
+static bool
+is_growing(const struct multi_item *item)
+{
+    return item->command->grows != NULL && item->command->grows(item->argv, item->argc);
+}
+
+/** The step's command has run, or has asked for more keys and is to run again. */
+static void
+grown_step_end(struct transaction *transaction)
+{
+    struct transaction_program *program = transaction->program;
+    struct call *call = &transaction->call;
+    call->grown = NULL;
+    if ((call->flags & CALL_GROWS) != 0) {
+        call->flags &= (uint16_t)~CALL_GROWS;
+        program->end = program->position;
+        return;
+    }
+    grown_keys_destroy(&transaction->grown);
+}
+
 static void
 run_opened(struct router *router, struct transaction *transaction)
 {
     struct transaction_program *program = transaction->program;
+    bool grows = is_growing(&transaction->request.multi->items[program->position]);
+    transaction->call.grown = grows ? &transaction->grown : NULL;
     multi_run(&transaction->call, transaction->request.multi, program->position, program->end,
               transaction->declared, transaction->lane->session);
     transaction_distribute(router, transaction);
+    if (grows) {
+        grown_step_end(transaction);
+    }
     program->position = program->end;
     bool has_givers = false;
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
@@ -116,21 +144,57 @@ run_opened(struct router *router, struct transaction *transaction)
     commit(router, transaction, has_givers);
 }
 
+/** The keys of a command that grows, those included that it has asked for. */
+static bool
+grown_step_views(struct router *router, struct transaction *transaction, struct view_set *set)
+{
+    struct transaction_program *program = transaction->program;
+    struct multi_item *item = &transaction->request.multi->items[program->position];
+    const struct grown_keys *grown = &transaction->grown;
+    struct request request = transaction->request;
+    program->end = program->position + 1;
+    request.multi = NULL;
+    request.command = item->command;
+    request.argv = item->argv;
+    request.argc = item->argc;
+    request.db = item->db;
+    bool has_keys = view_set_create_grown(set, router->shard, &request, grown->names, grown->count);
+    item->declared_index = 0;
+    item->declared_count = has_keys ? set->declared_count - grown->count : 0;
+    return has_keys;
+}
+
+/** The keys of the commands up to the next one that is a step of its own. */
+static bool
+step_views(struct router *router, struct transaction *transaction, struct view_set *set)
+{
+    struct transaction_program *program = transaction->program;
+    struct multi *multi = transaction->request.multi;
+    program->end = program->position;
+    while (program->end < multi->count && !is_whole(multi->items[program->end].command) &&
+           !is_growing(&multi->items[program->end])) {
+        program->end++;
+    }
+    return view_set_create_multi(set, router->shard, multi, program->position, program->end);
+}
+
 /** Commands up to the next one over all shards. False: they had no keys and have run. */
 static bool
 open_keys(struct router *router, struct transaction *transaction)
 {
     struct transaction_program *program = transaction->program;
     struct multi *multi = transaction->request.multi;
-    program->end = program->position;
-    while (program->end < multi->count && !is_whole(multi->items[program->end].command)) {
-        program->end++;
-    }
     struct view_set set;
+    bool grows = is_growing(&multi->items[program->position]);
     bool has_keys =
-        view_set_create_multi(&set, router->shard, multi, program->position, program->end);
+        grows ? grown_step_views(router, transaction, &set) : step_views(router, transaction, &set);
     if (has_keys) {
         transaction_lay_out(transaction, &set, 0);
+        if (grows) {
+            transaction->grown.ready_count = transaction->grown.count;
+            transaction->grown.views =
+                transaction->declared + (set.declared_count - transaction->grown.count);
+        }
         program->state = PROGRAM_OPENING;
         for (uint32_t i = 0; i < transaction->loan_count; i++) {
             if (transaction->loans[i].view_count > 0) {

@@ -34,6 +34,7 @@
 #include "shard/notify.h"
 #include "shard/pin.h"
 #include "shard/pubsub.h"
+#include "shard/tracking.h"
 #include "shard/value/object.h"
 #include "shard/watch.h"
 
@@ -138,21 +139,33 @@ view_hide(struct view *view)
     view_set_absent(view);
 }
 
+/** A name that is no key: who would get what is published on it now. */
+static void
+view_open_channel(struct shard *shard, struct view *view)
+{
+    view_hide(view);
+    view->receiver_count =
+        pubsub_receiver_count(shard, pubsub_view_kind(view->db), view->key, view->hash);
+}
+
 void
 view_open(struct shard *shard, struct view *view)
 {
-    ASSERT(view->owner == shard->index);
+    if (UNLIKELY(view_is_channel(view))) {
+        view_open_channel(shard, view);
+    } else {
+        view_open_key(shard, view);
+    }
+}
+
+void
+view_open_key(struct shard *shard, struct view *view)
+{
+    ASSERT(view->owner == shard->index && !view_is_channel(view));
     view->fresh_raw = NULL;
     view->moved_from = NULL;
     view->pin_count = 0;
     view->object_size = 0;
-    if (UNLIKELY(view_is_channel(view))) {
-        view->entry = NULL;
-        view_set_absent(view);
-        view->receiver_count =
-            pubsub_receiver_count(shard, pubsub_view_kind(view->db), view->key, view->hash);
-        return;
-    }
     struct entry *entry =
         keyspace_find(&shard->keyspace, view->db, view->slot, view->key, view->hash);
     view->entry = entry;
@@ -238,7 +251,7 @@ view_commit_value(struct shard *shard, struct view *view)
 }
 
 static void
-view_tell_change(struct shard *shard, const struct view *view)
+view_tell_change(struct shard *shard, const struct view *view, bool was_there)
 {
     struct change change = {
         .key = view->key,
@@ -248,7 +261,24 @@ view_tell_change(struct shard *shard, const struct view *view)
         .type = view->entry == NULL ? VALUE_NONE : view->value.type,
         .session_id = shard->actor_id,
     };
-    change_tell(shard, &change);
+    if (was_there || view->entry != NULL) {
+        change_tell(shard, &change);
+    } else if ((shard->interest & INTEREST_TRACKING) != 0) {
+        /* It came and went in one transaction, which may have read it meanwhile. */
+        tracking_key_changed(shard, &change);
+    }
+}
+
+/** What the session that commands it wants to hear of from before its own change on. */
+static __attribute__((noinline)) void
+view_commit_session(struct shard *shard, const struct view *view)
+{
+    if ((view->flags & VIEW_WATCH) != 0) {
+        watch_add(shard, shard->actor_id, view->db, view->key, view->hash);
+    }
+    if ((view->flags & VIEW_TRACK_BEFORE) != 0) {
+        tracking_read(shard, view);
+    }
 }
 
 void
@@ -267,8 +297,8 @@ view_commit_changes(struct shard *shard, struct view *view)
     if ((flags & VIEW_TAKEN) != 0) {
         view_commit_taken(shard, view);
     }
-    if (UNLIKELY((flags & VIEW_WATCH) != 0)) {
-        watch_add(shard, shard->actor_id, view->db, view->key, view->hash);
+    if (UNLIKELY((flags & (VIEW_WATCH | VIEW_TRACK_BEFORE)) != 0)) {
+        view_commit_session(shard, view);
     }
     if ((flags & VIEW_VALUE) != 0) {
         view_commit_value(shard, view);
@@ -277,15 +307,16 @@ view_commit_changes(struct shard *shard, struct view *view)
                                             view->entry, view->deadline_ms);
     }
     struct slot *slot = keyspace_slot(&shard->keyspace, view->db, view->slot);
+    bool is_changed = (flags & (VIEW_VALUE | VIEW_DEADLINE | VIEW_EDITED)) != 0;
     if (slot != NULL) {
-        if ((flags & (VIEW_VALUE | VIEW_DEADLINE | VIEW_EDITED)) != 0) {
-            slot->write_count++;
-            if (UNLIKELY(shard->interest != 0) && (was_there || view->entry != NULL)) {
-                view_tell_change(shard, view);
-            }
-        } else {
-            slot->read_count++;
-        }
+        slot->write_count += is_changed;
+        slot->read_count += !is_changed;
+    }
+    if (UNLIKELY(shard->interest != 0) && is_changed) {
+        view_tell_change(shard, view, was_there);
+    }
+    if (UNLIKELY((flags & VIEW_TRACK) != 0)) {
+        tracking_read(shard, view);
     }
     if (view->entry == NULL) {
         return;

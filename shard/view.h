@@ -23,8 +23,11 @@ struct call;
 #define VIEW_PINNED (1u << 6) /* the entry's raw is being sent */
 #define VIEW_TAKEN                                                                                 \
     (1u << 7) /* the entry's value was handed to another view: the commit lets go of it */
-#define VIEW_WATCH (1u << 10)  /* the session that commands it watches the key from now on */
-#define VIEW_WAITED (1u << 11) /* call_block(): the command waits for this key */
+#define VIEW_WATCH (1u << 10)        /* the session that commands it watches the key from now on */
+#define VIEW_WAITED (1u << 11)       /* call_block(): the command waits for this key */
+#define VIEW_HIDDEN (1u << 12)       /* CALL_WOKEN: not the key that woke it; looks absent */
+#define VIEW_TRACK (1u << 12)        /* a session that tracks has read it, after any change */
+#define VIEW_TRACK_BEFORE (1u << 13) /* ... before a command that may have changed it */
 
 /** What says how to open a view; all else came later. */
 #define VIEW_OPEN_FLAGS (VIEW_NO_TOUCH | VIEW_EXCLUSIVE)
@@ -156,6 +159,8 @@ view_flags(uint32_t command_flags, bool is_no_touch_client)
 /** Look the key up in the shard that owns it, removing it if its deadline has passed. Owner thread.
  */
 void view_open(struct shard *shard, struct view *view);
+/** The same for what is known to be a key, no channel. */
+void view_open_key(struct shard *shard, struct view *view);
 /** Instead of view_open(): the key looks absent, and its commit changes nothing. */
 void view_hide(struct view *view);
 /** view_commit() for a view with changes. */

@@ -293,6 +293,7 @@ worker_tick(struct worker *worker)
         listener_resume(container_of(node, struct listener, link));
     }
     client_room_tick(&worker->room);
+    client_room_evict(&worker->room);
     struct shard_counters *counters = &shard->counters;
     struct reactor *reactor = &worker->reactor;
     /* Added up, since CONFIG RESETSTAT begins anew. */
@@ -440,10 +441,10 @@ ops_session_close(void *core, struct session *session, bool after_reply)
 }
 
 static void
-ops_session_refresh(void *core, struct session *session)
+ops_session_traffic(void *core, struct session *session, struct session_traffic *traffic)
 {
     (void)core;
-    client_refresh(session);
+    client_traffic(session, traffic);
 }
 
 static void
@@ -491,7 +492,7 @@ worker_create(struct worker *worker, const struct worker_setup *setup, uint32_t 
     shard->cpu = cpu;
     shard->core = worker;
     shard->ops.session_close = ops_session_close;
-    shard->ops.session_refresh = ops_session_refresh;
+    shard->ops.session_traffic = ops_session_traffic;
     shard->ops.shutdown = ops_shutdown;
     shard->ops.config_apply = ops_config_apply;
     list_create(&worker->listeners);

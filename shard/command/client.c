@@ -112,13 +112,6 @@ client_reply(struct call *call)
     }
 }
 
-/** Nobody can turn tracking on, so nobody is redirected. */
-static void
-client_getredir(struct call *call)
-{
-    reply_i64(call->reply, -1);
-}
-
 /** What PAUSE asks for. False: the error has been replied. */
 static bool
 client_pause_parse(struct call *call, int64_t *timeout_ms, bool *is_all)
@@ -199,6 +192,8 @@ static void
 client_help(struct call *call)
 {
     static const char *const lines[] = {
+        "CACHING (YES|NO)",
+        "    Whether what the next command reads is tracked, in OPTIN or OPTOUT mode.",
         "GETNAME",
         "    The name of this connection.",
         "GETREDIR",
@@ -232,6 +227,11 @@ client_help(struct call *call)
         "    Note what library the client is.",
         "SETNAME <name>",
         "    Name this connection.",
+        "TRACKING (ON|OFF) [REDIRECT <number>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT]",
+        "         [NOLOOP]",
+        "    Tell this connection, or another, when keys change that it has read.",
+        "TRACKINGINFO",
+        "    How this connection tracks.",
         "UNPAUSE",
         "    End a pause.",
         NULL,
@@ -566,6 +566,49 @@ static const struct command client_subcommands[] = {
         .complexity = "O(1)",
         .summary = "Names this connection.",
         .arguments = client_setname_arguments,
+    },
+    {
+        .name = "caching",
+        .parent = "client",
+        .run = client_caching,
+        .scope = SCOPE_LOCAL,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
+        .arity = 3,
+        .group = GROUP_CONNECTION,
+        .categories = ACL_CONNECTION,
+        .since = "6.0.0",
+        .complexity = "O(1)",
+        .summary = "Says whether the keys of the next command are tracked.",
+        .arguments = client_caching_arguments,
+    },
+    {
+        .name = "tracking",
+        .parent = "client",
+        .run = client_tracking,
+        .part = client_tracking_part,
+        .scope = SCOPE_ALL,
+        .check = client_tracking_check,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
+        .arity = -3,
+        .group = GROUP_CONNECTION,
+        .categories = ACL_CONNECTION,
+        .since = "6.0.0",
+        .complexity = "O(1); O(N) for N prefixes.",
+        .summary = "Turns on or off that this connection is told when keys change.",
+        .arguments = client_tracking_arguments,
+    },
+    {
+        .name = "trackinginfo",
+        .parent = "client",
+        .run = client_trackinginfo,
+        .scope = SCOPE_LOCAL,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
+        .arity = 2,
+        .group = GROUP_CONNECTION,
+        .categories = ACL_CONNECTION,
+        .since = "6.2.0",
+        .complexity = "O(1)",
+        .summary = "Tells how this connection tracks keys.",
     },
     {
         .name = "unpause",

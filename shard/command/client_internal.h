@@ -25,6 +25,15 @@ void client_list_part(struct part *part);
 void client_list(struct call *call);
 void client_info(struct call *call);
 
+bool client_tracking_check(struct call *call);
+void client_tracking_part(struct part *part);
+void client_tracking(struct call *call);
+void client_caching(struct call *call);
+void client_getredir(struct call *call);
+void client_trackinginfo(struct call *call);
+extern const struct command_argument client_tracking_arguments[];
+extern const struct command_argument client_caching_arguments[];
+
 bool client_kill_check(struct call *call);
 void client_kill_part(struct part *part);
 void client_kill(struct call *call);

@@ -58,8 +58,7 @@ client_type_parse(struct call *call, struct slice word, enum client_type *type)
 enum client_type
 client_type_of(const struct session *session)
 {
-    MAYBE(session->protocol == 3);
-    return CLIENT_TYPE_NORMAL;
+    return (session->flags & SESSION_PUBSUB) != 0 ? CLIENT_TYPE_PUBSUB : CLIENT_TYPE_NORMAL;
 }
 
 bool
@@ -93,7 +92,8 @@ client_list_wants(const struct slice *argv, uint32_t argc, const struct session 
         return true;
     }
     if (slice_is_word(argv[2], "type")) {
-        return slice_is_word(argv[3], "normal") && client_type_of(session) == CLIENT_TYPE_NORMAL;
+        return slice_is_word(argv[3],
+                             client_type_of(session) == CLIENT_TYPE_PUBSUB ? "pubsub" : "normal");
     }
     for (uint32_t i = 3; i < argc; i++) {
         int64_t id;
@@ -116,9 +116,6 @@ client_list_part(struct part *part)
         struct session *session = container_of(node, struct session, shard_link);
         if (!client_list_wants(part->argv, part->argc, session)) {
             continue;
-        }
-        if (shard->ops.session_refresh != NULL) {
-            shard->ops.session_refresh(shard->core, session);
         }
         uint64_t size_before = part->bytes.byte_count;
         session_describe(session, shard->now_ms, &part->bytes);
@@ -215,10 +212,6 @@ client_list(struct call *call)
 void
 client_info(struct call *call)
 {
-    struct shard *shard = call->shard;
-    if (shard->ops.session_refresh != NULL) {
-        shard->ops.session_refresh(shard->core, call->session);
-    }
     struct output out;
     output_create(&out);
     session_describe(call->session, call->now_ms, &out);

@@ -33,6 +33,7 @@
     X(zset_family)                                                                                 \
     X(zset_range_family)                                                                           \
     X(zset_pop_family)                                                                             \
+    X(zset_block_family)                                                                           \
     X(zset_algebra_family)                                                                         \
     X(geo_family)                                                                                  \
     X(geo_search_family)                                                                           \
@@ -47,6 +48,7 @@
     X(key_expire_family)                                                                           \
     X(key_flush_family)                                                                            \
     X(key_scan_family)                                                                             \
+    X(sort_family)                                                                                 \
     X(dump_family)                                                                                 \
     X(object_family)                                                                               \
     X(memory_family)                                                                               \
@@ -89,6 +91,7 @@ extern const struct command_family hyperloglog_debug_family; /* PFDEBUG PFSELFTE
 extern const struct command_family zset_family;              /* ZADD ZSCORE ZRANK ... */
 extern const struct command_family zset_range_family;        /* ZRANGE and kin */
 extern const struct command_family zset_pop_family;          /* ZPOPMIN ZRANDMEMBER ... */
+extern const struct command_family zset_block_family;        /* BZPOPMIN BZMPOP ... */
 extern const struct command_family zset_algebra_family;      /* ZUNION ... */
 extern const struct command_family geo_family;               /* GEOADD GEOPOS GEOHASH GEODIST */
 extern const struct command_family geo_search_family;        /* GEOSEARCH GEORADIUS and kin */
@@ -103,6 +106,7 @@ extern const struct command_family key_copy_family;
 extern const struct command_family key_expire_family;
 extern const struct command_family key_flush_family;
 extern const struct command_family key_scan_family;
+extern const struct command_family sort_family; /* SORT SORT_RO */
 extern const struct command_family dump_family; /* DUMP RESTORE */
 extern const struct command_family object_family;
 extern const struct command_family memory_family;

@@ -18,6 +18,7 @@
 #include "shard/command/info_internal.h"
 #include "shard/pubsub.h"
 #include "shard/session.h"
+#include "shard/tracking.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -153,14 +154,12 @@ info_part_sessions(struct shard *shard, struct info_part *info)
     for (struct list_node *node = list_first(&shard->sessions); node != NULL;
          node = list_next(&shard->sessions, node)) {
         struct session *session = container_of(node, struct session, shard_link);
-        if (shard->ops.session_refresh != NULL) {
-            shard->ops.session_refresh(shard->core, session);
-        }
-        info->session_memory_size += session_memory_size(session);
+        struct session_traffic traffic = session_traffic(session);
+        info->session_memory_size += session_memory_size(session, &traffic);
         info->session_input_size_max =
-            MAX(info->session_input_size_max, session->query_size + session->query_free_size);
+            MAX(info->session_input_size_max, traffic.query_size + traffic.query_free_size);
         info->session_output_size_max =
-            MAX(info->session_output_size_max, session->output_memory_size);
+            MAX(info->session_output_size_max, traffic.output_memory_size);
     }
 }
 
@@ -200,6 +199,10 @@ info_part(struct part *part)
     info->channel_count = pubsub_channel_count(shard, TOPIC_CHANNEL);
     info->shard_channel_count = pubsub_channel_count(shard, TOPIC_SHARD_CHANNEL);
     info->pattern_count = pubsub_pattern_count(shard);
+    info->tracking_session_count = tracking_session_count(shard);
+    info->tracking_key_count = tracking_key_count(shard);
+    info->tracking_item_count = tracking_item_count(shard);
+    info->tracking_prefix_count = tracking_prefix_total(shard);
     stats_recent(shard, &info->recent);
     info_part_databases(shard, info);
     if ((sections & (1u << INFO_CLIENTS | 1u << INFO_MEMORY)) != 0) {
@@ -232,6 +235,10 @@ info_sum_add(struct info_sum *sum, const struct info_part *info)
     sum->channel_count += info->channel_count;
     sum->shard_channel_count += info->shard_channel_count;
     sum->pattern_count = MAX(sum->pattern_count, info->pattern_count);
+    sum->tracking_session_count += info->tracking_session_count;
+    sum->tracking_key_count += info->tracking_key_count;
+    sum->tracking_item_count += info->tracking_item_count;
+    sum->tracking_prefix_count = MAX(sum->tracking_prefix_count, info->tracking_prefix_count);
     sum->session_memory_size += info->session_memory_size;
     sum->session_input_size_max = MAX(sum->session_input_size_max, info->session_input_size_max);
     sum->session_output_size_max = MAX(sum->session_output_size_max, info->session_output_size_max);

@@ -70,6 +70,10 @@ struct info_part {
     uint64_t channel_count;       /* subscribed channels whose home it is */
     uint64_t shard_channel_count; /* the same of sharded ones */
     uint64_t pattern_count;       /* every shard knows all */
+    uint64_t tracking_session_count;
+    uint64_t tracking_key_count;
+    uint64_t tracking_item_count;
+    uint64_t tracking_prefix_count; /* every shard knows all */
     uint64_t session_memory_size;
     uint64_t session_input_size_max;
     uint64_t session_output_size_max;
@@ -97,6 +101,10 @@ struct info_sum {
     uint64_t channel_count;
     uint64_t shard_channel_count;
     uint64_t pattern_count;
+    uint64_t tracking_session_count;
+    uint64_t tracking_key_count;
+    uint64_t tracking_item_count;
+    uint64_t tracking_prefix_count;
     uint64_t session_memory_size;
     uint64_t session_input_size_max;
     uint64_t session_output_size_max;

@@ -43,7 +43,7 @@ info_stats(const struct info_sum *sum, struct output *out)
                "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\nexpired_keys:%llu\r\n"
                "expired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\n"
                "expire_cycle_cpu_milliseconds:%llu\r\nevicted_keys:%llu\r\n"
-               "evicted_clients:0\r\ntotal_eviction_exceeded_time:0\r\n"
+               "evicted_clients:%llu\r\ntotal_eviction_exceeded_time:0\r\n"
                "current_eviction_exceeded_time:0\r\nkeyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n"
                "pubsub_channels:%llu\r\npubsub_patterns:%llu\r\n"
                "pubsubshard_channels:%llu\r\n"
@@ -51,21 +51,25 @@ info_stats(const struct info_sum *sum, struct output *out)
                "slave_expires_tracked_keys:0\r\n",
                (unsigned long long)counters->expired_count,
                (unsigned long long)(counters->expire_ns / 1000000),
-               (unsigned long long)counters->evicted_count, (unsigned long long)counters->hit_count,
-               (unsigned long long)counters->miss_count, (unsigned long long)sum->channel_count,
-               (unsigned long long)sum->pattern_count,
+               (unsigned long long)counters->evicted_count,
+               (unsigned long long)counters->evicted_client_count,
+               (unsigned long long)counters->hit_count, (unsigned long long)counters->miss_count,
+               (unsigned long long)sum->channel_count, (unsigned long long)sum->pattern_count,
                (unsigned long long)sum->shard_channel_count);
-    info_print(out,
-               "active_defrag_hits:0\r\nactive_defrag_misses:0\r\nactive_defrag_key_hits:0\r\n"
-               "active_defrag_key_misses:0\r\ntotal_active_defrag_time:0\r\n"
-               "current_active_defrag_time:0\r\ntracking_total_keys:0\r\ntracking_total_items:0\r\n"
-               "tracking_total_prefixes:0\r\nunexpected_error_replies:0\r\n"
-               "total_error_replies:%llu\r\ndump_payload_sanitizations:0\r\n"
-               "total_reads_processed:%llu\r\ntotal_writes_processed:%llu\r\n"
-               "io_threaded_reads_processed:0\r\nio_threaded_writes_processed:0\r\n"
-               "reply_buffer_shrinks:0\r\nreply_buffer_expands:0\r\n",
-               (unsigned long long)counters->error_count, (unsigned long long)counters->read_count,
-               (unsigned long long)counters->write_count);
+    info_print(
+        out,
+        "active_defrag_hits:0\r\nactive_defrag_misses:0\r\nactive_defrag_key_hits:0\r\n"
+        "active_defrag_key_misses:0\r\ntotal_active_defrag_time:0\r\n"
+        "current_active_defrag_time:0\r\ntracking_total_keys:%llu\r\n"
+        "tracking_total_items:%llu\r\ntracking_total_prefixes:%llu\r\n"
+        "unexpected_error_replies:0\r\n"
+        "total_error_replies:%llu\r\ndump_payload_sanitizations:0\r\n"
+        "total_reads_processed:%llu\r\ntotal_writes_processed:%llu\r\n"
+        "io_threaded_reads_processed:0\r\nio_threaded_writes_processed:0\r\n"
+        "reply_buffer_shrinks:0\r\nreply_buffer_expands:0\r\n",
+        (unsigned long long)sum->tracking_key_count, (unsigned long long)sum->tracking_item_count,
+        (unsigned long long)sum->tracking_prefix_count, (unsigned long long)counters->error_count,
+        (unsigned long long)counters->read_count, (unsigned long long)counters->write_count);
     info_print(
         out,
         "total_forwarded:%llu\r\ntotal_loans:%llu\r\ntotal_wounds:%llu\r\n"

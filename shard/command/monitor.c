@@ -48,7 +48,6 @@ static const struct command monitor_commands[] = {
         .arity = 1,
         .group = GROUP_SERVER,
         .since = "1.0.0",
-        .complexity = "O(1)",
         .summary = "Shows the commands of all clients to this connection as they start.",
     },
 };

@@ -261,22 +261,10 @@ item_add(struct sort *sort, struct slice element)
 static uint64_t
 source_count(const struct view *view)
 {
-    switch ((enum value_type)view->value.type) {
-    case VALUE_LIST: {
-        struct list_value list = list_of_view(view);
-        return list_value_count(&list);
-    }
-    case VALUE_SET: {
-        struct set set = set_of_view(view);
-        return set_count(&set);
-    }
-    case VALUE_ZSET: {
-        struct zset zset = zset_of_view(view);
-        return zset_count(&zset);
-    }
-    default:
-        return 0;
-    }
+    return view_exists(view)
+               ? object_count((enum value_type)view->value.type,
+                              (enum value_encoding)view->value.encoding, view_object(view))
+               : 0;
 }
 
 /** `count` elements of a list from `first` on. */
@@ -498,10 +486,8 @@ results_reply(struct sort *sort)
 }
 
 static void
-list_add(struct sort *sort, struct list_value *list, const struct quicklist_limits *limits,
-         struct slice text)
+list_add(struct list_value *list, const struct quicklist_limits *limits, struct slice text)
 {
-    (void)sort;
     list_value_grow(list, limits, &text, 1);
     list_value_push_last(list, limits, text);
 }
@@ -526,15 +512,15 @@ results_store(struct sort *sort)
     for (uint64_t i = sort->start; i < sort->end; i++) {
         const struct sort_item *item = &sort->items[i];
         if (sort->get_count == 0) {
-            list_add(sort, &list, &limits, item->element);
+            list_add(&list, &limits, item->element);
         }
         for (uint32_t j = 0; j < sort->get_count; j++) {
             char digits[HASH_DIGITS_SIZE];
-            struct slice text = SLICE("");
+            struct slice text;
             if (!result_text(sort, item, &sort->gets[j], digits, &text)) {
                 text = SLICE("");
             }
-            list_add(sort, &list, &limits, text);
+            list_add(&list, &limits, text);
         }
     }
     view_object_set(call, view, VALUE_LIST, list.encoding, list.object);

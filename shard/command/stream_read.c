@@ -272,12 +272,38 @@ group_check(struct call *call, const struct read_options *options, struct slice 
     return false;
 }
 
+/** A command that has waited for a group: is it still there? Replies the error and returns false.
+ */
+static bool
+group_is_left(struct call *call, const struct read_options *options, const struct view *view)
+{
+    if ((call->flags & CALL_WOKEN) == 0) {
+        return true;
+    }
+    if (!view_exists(view) || view->value.type != VALUE_STREAM) {
+        reply_error(call->reply, "UNBLOCKED the stream key no longer exists");
+        return false;
+    }
+    if (stream_group_find(stream_of_view(view), call->argv[options->group_at]) == NULL) {
+        reply_error(call->reply,
+                    "NOGROUP the consumer group this client was blocked on no longer exists");
+        return false;
+    }
+    return true;
+}
+
 static bool
 ids_read(struct call *call, const struct read_options *options, struct stream_id *ids)
 {
     for (uint32_t i = 0; i < options->stream_count; i++) {
         struct view *view = call->views[i];
+        if ((view->flags & VIEW_HIDDEN) != 0) {
+            continue;
+        }
         call_count(call, view);
+        if (options->is_group && !group_is_left(call, options, view)) {
+            return false;
+        }
         if (!view_check_type(call, view, VALUE_STREAM)) {
             return false;
         }
@@ -427,9 +453,9 @@ plain_serve(const struct read_options *options, const struct view *view, struct 
 void
 stream_wait(struct call *call, int64_t timeout_ms)
 {
-    (void)timeout_ms;
-    /* As where nothing blocks, and as after the time has passed. */
-    reply_null_array(call->reply);
+    if (!call_block(call, timeout_ms, call->view_count, stream_read_resolve(call))) {
+        reply_null_array(call->reply);
+    }
 }
 
 static void
@@ -465,6 +491,17 @@ read_run(struct call *call, bool is_group)
     } else {
         reply_null_array(call->reply);
     }
+}
+
+static bool
+read_may_block(const struct slice *argv, uint32_t argc)
+{
+    for (uint32_t i = 1; i < argc && !slice_is_word(argv[i], "streams"); i++) {
+        if (slice_is_word(argv[i], "block")) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void
@@ -557,6 +594,7 @@ static const struct command stream_read_commands[] = {
      .key_specs = {STREAMS_KEYS(1)},
      .key_spec_count = 1,
      .views = xread_views,
+     .may_block = read_may_block,
      .group = GROUP_STREAM,
      .since = "5.0.0",
      .complexity = "O(log N + M) for each stream with N entries and M to answer.",
@@ -569,6 +607,7 @@ static const struct command stream_read_commands[] = {
      .key_specs = {STREAMS_KEYS(4)},
      .key_spec_count = 1,
      .views = xreadgroup_views,
+     .may_block = read_may_block,
      .group = GROUP_STREAM,
      .since = "5.0.0",
      .complexity = "O(M log P) for each stream with M entries to answer and P that are pending.",

@@ -64,3 +64,21 @@ void zset_effect_start(struct zset_effect *effect, struct call *call, struct vie
 /** The member, behind its score if it has one. The set must not change until the end. */
 void zset_effect_add(struct zset_effect *effect, const struct ztree_item *item, bool has_score);
 void zset_effect_end(struct zset_effect *effect);
+
+/** Reply up to `count` elements from one end as an array, and remove them. `is_nested`: each one as
+ * an array of its own, in RESP2 too. */
+void zset_pop(struct call *call, struct view *view, bool is_max, uint64_t count, bool is_nested);
+/** The same without the array's head; there are so many. */
+void zset_pop_items(struct call *call, struct view *view, bool is_max, uint64_t count,
+                    bool is_nested);
+
+/** ZMPOP's arguments. */
+struct zmpop {
+    bool is_max;
+    int64_t count;
+};
+
+/** Read numkeys ... from argument `index` on; false: the error has been replied. */
+bool zmpop_read(struct call *call, uint32_t index, struct zmpop *zmpop);
+/** Pop from the first view that holds something. False: none does, nothing was replied. */
+bool zmpop(struct call *call, const struct zmpop *zmpop);

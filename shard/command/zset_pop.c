@@ -10,15 +10,20 @@
 
 /* ---- popping ---- */
 
-/** Reply up to `count` elements from one end, and remove them. `is_nested`: each one as an array of
- * its own, in RESP2 too. */
-static void
+void
 zset_pop(struct call *call, struct view *view, bool is_max, uint64_t count, bool is_nested)
 {
     struct zset zset = zset_of_view(view);
-    uint64_t size = zset_count(&zset);
-    count = MIN(count, size);
+    count = MIN(count, zset_count(&zset));
     reply_array(call->reply, is_nested ? count : 2 * count);
+    zset_pop_items(call, view, is_max, count, is_nested);
+}
+
+void
+zset_pop_items(struct call *call, struct view *view, bool is_max, uint64_t count, bool is_nested)
+{
+    struct zset zset = zset_of_view(view);
+    uint64_t size = zset_count(&zset);
     struct zset_effect effect;
     struct zset_walk walk;
     struct ztree_item item;
@@ -75,25 +80,19 @@ zpopmax_run(struct call *call)
     pop_run(call, true);
 }
 
-struct zmpop {
-    bool is_max;
-    int64_t count;
-};
-
-/** Replies the error and returns false. */
-static bool
-zmpop_read(struct call *call, struct zmpop *zmpop)
+bool
+zmpop_read(struct call *call, uint32_t index, struct zmpop *zmpop)
 {
     int64_t key_count;
-    if (!call_integer_in(call, 1, 1, INT64_MAX, &key_count,
+    if (!call_integer_in(call, index, 1, INT64_MAX, &key_count,
                          "ERR numkeys should be greater than 0")) {
         return false;
     }
-    if (key_count >= (int64_t)call->argc - 2) {
+    if (key_count >= (int64_t)call->argc - index - 1) {
         call_syntax_error(call);
         return false;
     }
-    uint32_t at = 2 + (uint32_t)key_count;
+    uint32_t at = index + 1 + (uint32_t)key_count;
     zmpop->is_max = slice_is_word(call->argv[at], "max");
     if (!zmpop->is_max && !slice_is_word(call->argv[at], "min")) {
         call_syntax_error(call);
@@ -123,29 +122,34 @@ static bool
 zmpop_check(struct call *call)
 {
     struct zmpop zmpop;
-    return zmpop_read(call, &zmpop);
+    return zmpop_read(call, 1, &zmpop);
+}
+
+bool
+zmpop(struct call *call, const struct zmpop *zmpop)
+{
+    for (uint32_t i = 0; i < call->view_count; i++) {
+        struct view *view = call->views[i];
+        if (!view_check_type(call, view, VALUE_ZSET)) {
+            return true;
+        }
+        if (view_exists(view)) {
+            reply_array(call->reply, 2);
+            reply_bulk(call->reply, view->key);
+            zset_pop(call, view, zmpop->is_max, (uint64_t)zmpop->count, true);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void
 zmpop_run(struct call *call)
 {
-    struct zmpop zmpop;
-    if (!zmpop_read(call, &zmpop)) {
-        return;
+    struct zmpop options;
+    if (zmpop_read(call, 1, &options) && !zmpop(call, &options)) {
+        reply_null_array(call->reply);
     }
-    for (uint32_t i = 0; i < call->view_count; i++) {
-        struct view *view = call->views[i];
-        if (!view_check_type(call, view, VALUE_ZSET)) {
-            return;
-        }
-        if (view_exists(view)) {
-            reply_array(call->reply, 2);
-            reply_bulk(call->reply, view->key);
-            zset_pop(call, view, zmpop.is_max, (uint64_t)zmpop.count, true);
-            return;
-        }
-    }
-    reply_null_array(call->reply);
 }
 
 /* ---- ZRANDMEMBER ---- */

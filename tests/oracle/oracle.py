@@ -35,6 +35,7 @@ import family_sets  # noqa: E402
 import family_slowlog  # noqa: E402
 import family_stream_type  # noqa: E402
 import family_strings  # noqa: E402
+import family_tracking  # noqa: E402
 import family_zsets  # noqa: E402
 import scenarios  # noqa: E402
 import streams  # noqa: E402
@@ -451,7 +452,7 @@ def arguments():
     parser.add_argument("--shards", default="1,2,5")
     parser.add_argument("--io-backend", default=",".join(BACKENDS))
     parser.add_argument("--family", default="strings,bits,lists,sets,hashes,zsets,stream_type,geo,keys,server,slowlog,"
-                        "dump,events,pubsub,scenarios,streams")
+                        "dump,events,pubsub,tracking,scenarios,streams")
     parser.add_argument("--round", type=int, help="play this round alone")
     parser.add_argument("--peer", help="test this program instead of tessera-server")
     parser.add_argument("--known", action="store_true", help="list what may differ, and why")
@@ -478,6 +479,8 @@ def cell(run, options, server, redis):
             family_dump.play(run, server, redis, options.seed, options.count)
         elif name == "pubsub":
             family_pubsub.play(run, server, redis, options.seed, options.count)
+        elif name == "tracking":
+            family_tracking.play(run, server, redis, options.seed, options.count)
         elif name == "events":
             family_events.play(run, server, redis, options.seed,
                                options.count // SERVER_SHARE // 2)

@@ -266,6 +266,27 @@ def test_soft_output_limit_closes(server):
         server.call("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0")
 
 
+def test_largest_clients_are_evicted(server):
+    """maxmemory-clients: those with the largest buffers go, those with NO-EVICT and the rest stay."""
+    unfinished = b"*2\r\n$4\r\nECHO\r\n$60000\r\n" + b"x" * 59000
+    before = int(server.info()["evicted_clients"])
+    with server.client() as big, server.client() as spared, server.client() as small:
+        spared.call("CLIENT", "SETNAME", "spared")
+        spared.call("CLIENT", "NO-EVICT", "on")
+        big.call("CLIENT", "SETNAME", "big")
+        for client in (big, spared):
+            client.send_raw(unfinished)
+        wait_until(lambda: small.call("CLIENT", "LIST").count(b" qbuf=59") == 2, 10, "the input")
+        small.call("CONFIG", "SET", "maxmemory-clients", "100kb")
+        try:
+            require(big.closed_within(10), "the largest client is still there")
+            require(small.call("PING") == b"PONG")
+            require(b"name=spared" in small.call("CLIENT", "LIST"))
+            require(int(server.info()["evicted_clients"]) == before + 1)
+        finally:
+            small.call("CONFIG", "SET", "maxmemory-clients", "0")
+
+
 def test_query_limit_closes(server):
     server.call("CONFIG", "SET", "client-query-buffer-limit", "1mb")
     try:

@@ -5,128 +5,13 @@
  * which write it saw. Everything is drawn first: the schedule does not change what is asked, and a
  * fault that is switched on meets the same requests.
  */
-#include "sim.h"
+#include "draw.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /** Keys of a wide command: more than views, batches and stacks have room for. */
 #define WIDE_KEY_COUNT_MAX 160
-
-struct draw {
-    struct sim *sim;
-    struct random *random;
-    struct sim_conn *conn;
-    struct sim_op *op;
-    uint16_t db; /* selected by the requests so far */
-};
-
-static uint32_t
-draw_below(struct draw *draw, uint32_t bound)
-{
-    return (uint32_t)random_below(draw->random, bound);
-}
-
-static bool
-draw_percent(struct draw *draw, uint32_t percent)
-{
-    return draw_below(draw, 100) < percent;
-}
-
-/* ---- arguments ---- */
-
-static struct slice
-op_argument(struct sim_op *op, struct slice bytes)
-{
-    op->argv = realloc(op->argv, (op->argc + 1) * sizeof(*op->argv));
-    ASSERT(op->argv != NULL);
-    char *copy = malloc(bytes.size + 1);
-    ASSERT(copy != NULL);
-    if (bytes.size > 0) {
-        memcpy(copy, bytes.data, bytes.size);
-    }
-    copy[bytes.size] = '\0';
-    op->argv[op->argc] = slice_of(copy, bytes.size);
-    return op->argv[op->argc++];
-}
-
-static void
-op_word(struct sim_op *op, const char *word)
-{
-    op_argument(op, slice_of_string(word));
-}
-
-static void
-op_number(struct sim_op *op, int64_t number)
-{
-    char text[24];
-    snprintf(text, sizeof(text), "%" PRId64, number);
-    op_word(op, text);
-}
-
-static void
-op_key(struct sim_op *op, uint32_t key)
-{
-    op->keys = realloc(op->keys, (op->key_count + 1) * sizeof(*op->keys));
-    op->values = realloc(op->values, (op->key_count + 1) * sizeof(*op->values));
-    ASSERT(op->keys != NULL && op->values != NULL);
-    op->values[op->key_count] = slice_of(NULL, 0);
-    op->keys[op->key_count++] = key;
-}
-
-static uint32_t
-draw_key(struct draw *draw)
-{
-    uint32_t key = draw_below(draw, draw->sim->shape.key_count);
-    op_key(draw->op, key);
-    op_word(draw->op, draw->sim->keys[key]);
-    return key;
-}
-
-static void
-op_value(struct sim_op *op, struct slice bytes)
-{
-    if (op->key_count == 0) {
-        op->values = malloc(sizeof(*op->values));
-        ASSERT(op->values != NULL);
-    }
-    struct slice argument = op_argument(op, bytes);
-    op->values[MAX(op->key_count, 1u) - 1] = argument;
-}
-
-/** For the last key. Now and then a number, so that INCR finds some. */
-static void
-draw_value(struct draw *draw)
-{
-    struct sim_op *op = draw->op;
-    char text[32];
-    if (draw_percent(draw, 25)) {
-        snprintf(text, sizeof(text), "%u", draw_below(draw, 1000));
-    } else {
-        snprintf(text, sizeof(text), "v%u.%u.%u", draw->conn->index, op->index, op->argc);
-    }
-    size_t size = strlen(text);
-    if (draw->sim->shape.has_large_values && draw_percent(draw, 30)) {
-        size_t large = draw_percent(draw, 25) ? SIM_LARGE_SIZE : 45 + draw_below(draw, 200);
-        char *bytes = malloc(large);
-        ASSERT(bytes != NULL);
-        memset(bytes, '.', large);
-        memcpy(bytes, text, size);
-        op_value(op, slice_of(bytes, large));
-        free(bytes);
-        return;
-    }
-    op_value(op, slice_of(text, size));
-}
-
-static int64_t
-draw_lifetime(struct draw *draw)
-{
-    draw->op->number = 1 + (int64_t)draw_below(draw, draw_percent(draw, 80) ? 50 : 1000);
-    return draw->op->number;
-}
 
 /* ---- requests ---- */
 
@@ -380,6 +265,7 @@ draw_local(struct draw *draw)
         draw->db = op->other_db;
     } else {
         op->verb = VERB_WRONG;
+        op->is_refused = true;
         op_word(op, "GET");
         sim_bytes_format(&op->expected, "-ERR wrong number of arguments for 'get' command\r\n");
     }
@@ -388,7 +274,7 @@ draw_local(struct draw *draw)
 static enum sim_kind
 op_kind(const struct sim *sim, struct sim_op *op)
 {
-    if (op->verb == VERB_WRONG) {
+    if (op->is_refused) {
         return KIND_REJECTED;
     }
     switch (op->real->scope) {
@@ -412,12 +298,44 @@ op_kind(const struct sim *sim, struct sim_op *op)
     return KIND_SINGLE;
 }
 
-static void
-draw_op(struct draw *draw)
+/** Where EXEC runs follows from all that it needs. */
+static enum sim_kind
+exec_kind(const struct sim *sim, struct sim_op *exec)
+{
+    const struct sim_op *ops = exec->conn->ops;
+    enum sim_kind kind = KIND_LOCAL;
+    if (exec->is_refused) {
+        return KIND_REJECTED;
+    }
+    for (uint32_t i = exec->watch_first; i < exec->index; i++) {
+        const struct sim_op *op = &ops[i];
+        if (op->exec != exec && op->verb != VERB_WATCH) {
+            continue;
+        }
+        if (op->kind == KIND_CLOSED || op->kind == KIND_GATHER) {
+            return KIND_CLOSED;
+        }
+        for (uint32_t j = 0; j < op->key_count && op->kind != KIND_REJECTED; j++) {
+            uint16_t owner = sim->key_owners[op->keys[j]];
+            if (kind == KIND_LOCAL) {
+                kind = KIND_SINGLE;
+                exec->owner = owner;
+            } else if (exec->owner != owner) {
+                kind = KIND_TRANSACTION;
+            }
+        }
+    }
+    return kind;
+}
+
+void
+draw_any(struct draw *draw)
 {
     const struct sim_shape *shape = &draw->sim->shape;
-    struct sim_op *op = draw->op;
-    op->db = draw->db;
+    if (shape->theme == THEME_LISTS) {
+        draw_list(draw);
+        return;
+    }
     uint32_t total = shape->weight_single + shape->weight_multi + shape->weight_closed +
                      shape->weight_gather + shape->weight_local;
     uint32_t drawn = draw_below(draw, total);
@@ -432,11 +350,27 @@ draw_op(struct draw *draw)
     } else {
         draw_local(draw);
     }
-    op->is_muted = draw_percent(draw, 3);
+}
+
+void
+draw_finish(struct draw *draw)
+{
+    struct sim_op *op = draw->op;
     op->real = command_resolve(draw->sim->node->commands, op->argv, op->argc);
     ASSERT(op->real != NULL);
-    op->kind = op_kind(draw->sim, op);
+    op->kind = op->verb == VERB_EXEC ? exec_kind(draw->sim, op) : op_kind(draw->sim, op);
     sim_witness_attach(op);
+}
+
+static void
+draw_op(struct draw *draw)
+{
+    draw->op->db = draw->db;
+    if (!draw_exec(draw)) {
+        draw_any(draw);
+        draw->op->is_muted = !sim_op_may_wait(draw->op) && draw_percent(draw, 3);
+    }
+    draw_finish(draw);
 }
 
 /* ---- shape and keys ---- */
@@ -457,6 +391,7 @@ draw_shape(struct sim *sim, struct random *random)
     shape->weight_closed = draw_percent(&draw, 50) ? 0 : draw_below(&draw, 15);
     shape->weight_gather = draw_percent(&draw, 50) ? 0 : draw_below(&draw, 15);
     shape->weight_local = draw_below(&draw, 5);
+    shape->exec_percent = draw_percent(&draw, 30) ? 0 : draw_below(&draw, 60);
     shape->key_span_max = 2 + draw_below(&draw, 5);
     shape->has_deadlines = draw_percent(&draw, 60);
     shape->has_skew = draw_percent(&draw, 40);
@@ -467,6 +402,15 @@ draw_shape(struct sim *sim, struct random *random)
     shape->has_priorities = draw_percent(&draw, 60);
     shape->tag_percent = draw_below(&draw, 60);
     shape->is_strict = draw_percent(&draw, 15);
+    if (draw_percent(&draw, 35)) {
+        shape->theme = THEME_LISTS;
+        shape->push_percent = 20 + draw_below(&draw, 50);
+        shape->has_deadlines = false;
+        shape->has_databases = false;
+        shape->key_count = MIN(shape->key_count, 5u);
+        shape->exec_percent /= 2;
+        shape->conn_count = 2 + draw_below(&draw, SIM_CONNS_MAX - 1);
+    }
     if (sim->options.shard_count != 0) {
         shape->shard_count = sim->options.shard_count;
     }
@@ -478,6 +422,8 @@ draw_shape(struct sim *sim, struct random *random)
         shape->weight_multi = sim->options.seed % 2 == 0 ? 2 : 0;
         shape->weight_gather = 0;
         shape->weight_closed = 0;
+        shape->exec_percent = 0;
+        shape->theme = THEME_STRINGS;
         shape->has_endings = false;
         shape->has_priorities = true;
         shape->has_large_values = false;
@@ -524,6 +470,7 @@ sim_history_draw(struct sim *sim, struct random *random)
         conn->waits_for_answers = draw_percent(&draw, 40);
         draw.conn = conn;
         draw.db = 0;
+        draw.watch_first = 0;
         for (uint32_t j = 0; j < conn->op_count; j++) {
             draw.op = &conn->ops[j];
             draw.op->sim = sim;
@@ -555,56 +502,9 @@ sim_history_destroy(struct sim *sim)
             free(conn->ops[j].argv);
             free(conn->ops[j].keys);
             free(conn->ops[j].values);
+            free(conn->ops[j].seen);
             free(conn->ops[j].expected.data);
         }
         free(conn->ops);
-    }
-}
-
-/* ---- words ---- */
-
-void
-sim_bytes_append(struct sim_bytes *bytes, const void *data, size_t size)
-{
-    if (bytes->capacity - bytes->size < size + 1) {
-        bytes->capacity = MAX(bytes->capacity * 2, bytes->size + size + 64);
-        bytes->data = realloc(bytes->data, bytes->capacity);
-        ASSERT(bytes->data != NULL);
-    }
-    if (size > 0) {
-        memcpy(bytes->data + bytes->size, data, size);
-    }
-    bytes->size += size;
-    bytes->data[bytes->size] = '\0';
-}
-
-void
-sim_bytes_format(struct sim_bytes *bytes, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    int size = vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    if (size >= (int)sizeof(text)) {
-        char *long_text = malloc((size_t)size + 1);
-        ASSERT(long_text != NULL);
-        va_start(arguments, format);
-        vsnprintf(long_text, (size_t)size + 1, format, arguments);
-        va_end(arguments);
-        sim_bytes_append(bytes, long_text, (size_t)size);
-        free(long_text);
-        return;
-    }
-    sim_bytes_append(bytes, text, (size_t)size);
-}
-
-void
-sim_op_describe(const struct sim_op *op, char *out, size_t size)
-{
-    size_t used = (size_t)snprintf(out, size, "c%u.%u [db %u]", op->conn->index, op->index, op->db);
-    for (uint32_t i = 0; i < op->argc && used < size; i++) {
-        used += (size_t)snprintf(out + used, size - used, " %.*s",
-                                 (int)MIN(op->argv[i].size, (size_t)24), op->argv[i].data);
     }
 }

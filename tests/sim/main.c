@@ -32,6 +32,13 @@ static const struct fault {
     {"hold-back", .router = ROUTER_FAULT_NO_HOLD_BACK},
     {"singles-first", .router = ROUTER_FAULT_NO_SINGLES_FIRST},
     {"return-first", .router = ROUTER_FAULT_NO_RETURN_FIRST},
+    {"watch-marks", .router = ROUTER_FAULT_NO_WATCH_MARKS},
+    {"watch-locked", .router = ROUTER_FAULT_EARLY_WATCH},
+    {"exec-closed", .router = ROUTER_FAULT_EXEC_OPEN},
+    {"wait-registered", .router = ROUTER_FAULT_LATE_WAIT},
+    {"wake", .router = ROUTER_FAULT_NO_WAKE},
+    {"offer-locked", .router = ROUTER_FAULT_OFFER_UNLOCKED},
+    {"wait-ticket", .router = ROUTER_FAULT_NEW_TICKET},
     {"wound", .lock = LOCK_FAULT_NO_WOUND},
     {"place", .lock = LOCK_FAULT_NO_PLACE},
 };
@@ -171,6 +178,11 @@ report(const struct sim_totals *totals)
         {"keys expired", totals->expired_count},
         {"keys found by an older loan", totals->revived_count},
         {"effects replayed", totals->effect_count},
+        {"transactions run", totals->exec_count},
+        {"transactions not run, for a key was changed", totals->dirty_count},
+        {"waits for a key", totals->wait_count},
+        {"of them served", totals->served_count},
+        {"of them ended otherwise", totals->timeout_count},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         printf("%10llu %s\n", (unsigned long long)rows[i].count, rows[i].name);

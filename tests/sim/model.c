@@ -22,8 +22,23 @@ struct run {
     struct sim_bytes *reply;
 };
 
+static struct sim_mark *
+mark_of(struct sim_model *model, const struct sim_cell *cell)
+{
+    return &(&model->marks[0][0])[cell - &model->cells[0][0]];
+}
+
+/** Something has changed it: does everybody agree that it was there? */
 static void
-cell_clear(struct sim_cell *cell)
+cell_mark(struct sim_model *model, const struct sim_cell *cell, bool is_certain)
+{
+    struct sim_mark *mark = mark_of(model, cell);
+    mark->changed += is_certain;
+    mark->perhaps += !is_certain;
+}
+
+static void
+cell_empty(struct sim_cell *cell)
 {
     free(cell->value);
     cell->value = NULL;
@@ -33,10 +48,20 @@ cell_clear(struct sim_cell *cell)
     cell->deadline_ms = NO_DEADLINE;
 }
 
-/** `value` may be the cell's own. */
-static void
-cell_set(struct sim_cell *cell, const char *value, size_t size)
+void
+sim_cell_clear(struct sim_model *model, struct sim_cell *cell)
 {
+    if (cell->exists) {
+        cell_mark(model, cell, !cell->is_over);
+    }
+    cell_empty(cell);
+}
+
+/** `value` may be the cell's own. */
+void
+sim_cell_set(struct sim_model *model, struct sim_cell *cell, const char *value, size_t size)
+{
+    cell_mark(model, cell, true);
     char *copy = malloc(size + 1);
     ASSERT(copy != NULL);
     memcpy(copy, value, size);
@@ -58,8 +83,9 @@ static struct sim_cell *
 cell_to_change(const struct run *run, uint32_t db, uint32_t position)
 {
     struct sim_cell *cell = cell_of(run, db, position);
-    if (!sim_cell_lives(cell, run->life_ms)) {
-        cell_clear(cell);
+    if (cell->exists && !sim_cell_lives(cell, run->life_ms)) {
+        cell_mark(run->model, cell, false);
+        cell_empty(cell);
     }
     return cell;
 }
@@ -130,7 +156,7 @@ run_set(struct run *run)
     } else {
         say_ok(run);
     }
-    cell_set(cell, op->values[0].data, op->values[0].size);
+    sim_cell_set(run->model, cell, op->values[0].data, op->values[0].size);
     if (op->option == SIM_SET_PX) {
         cell->deadline_ms = run->now_ms + op->number;
     } else if (op->option != SIM_SET_KEEPTTL) {
@@ -150,7 +176,7 @@ run_incrby(struct run *run)
     number += run->op->number;
     char digits[24];
     int size = snprintf(digits, sizeof(digits), "%" PRId64, number);
-    cell_set(cell, digits, (size_t)size);
+    sim_cell_set(run->model, cell, digits, (size_t)size);
     say_number(run, number);
 }
 
@@ -167,7 +193,7 @@ run_splice(struct run *run)
         memcpy(bytes, cell->value, cell->size);
     }
     memcpy(bytes + at, op->values[0].data, op->values[0].size);
-    cell_set(cell, bytes, size);
+    sim_cell_set(run->model, cell, bytes, size);
     free(bytes);
     say_number(run, (int64_t)size);
 }
@@ -181,7 +207,9 @@ run_deadline(struct run *run)
     bool is_there = lives(run, cell);
     bool has_deadline = is_there && cell->deadline_ms != NO_DEADLINE;
     if (op->verb == VERB_PTTL) {
-        say_number(run, !is_there ? -2 : !has_deadline ? -1 : cell->deadline_ms - run->now_ms);
+        say_number(run, !is_there       ? -2
+                        : !has_deadline ? -1
+                                        : MAX(cell->deadline_ms - run->now_ms, 0));
         return;
     }
     if (op->verb == VERB_GETEX) {
@@ -191,16 +219,18 @@ run_deadline(struct run *run)
     }
     if (is_there) {
         bool is_removed = op->verb == VERB_PERSIST || op->number == 0;
-        cell->deadline_ms = is_removed ? NO_DEADLINE : run->now_ms + op->number;
+        int64_t deadline_ms = is_removed ? NO_DEADLINE : run->now_ms + op->number;
+        cell_mark(run->model, cell, deadline_ms != cell->deadline_ms);
+        cell->deadline_ms = deadline_ms;
     }
 }
 
 static void
-cell_move(struct sim_cell *from, struct sim_cell *to)
+cell_move(struct sim_model *model, struct sim_cell *from, struct sim_cell *to)
 {
-    cell_set(to, from->value, from->size);
+    sim_cell_set(model, to, from->value, from->size);
     to->deadline_ms = from->deadline_ms;
-    cell_clear(from);
+    sim_cell_clear(model, from);
 }
 
 /** RENAME, RENAMENX, COPY, MOVE. */
@@ -223,10 +253,10 @@ run_pair(struct run *run)
         return;
     }
     if (op->verb == VERB_COPY) {
-        cell_set(to, from->value, from->size);
+        sim_cell_set(run->model, to, from->value, from->size);
         to->deadline_ms = from->deadline_ms;
     } else if (from != to) {
-        cell_move(from, to);
+        cell_move(run->model, from, to);
     }
     if (op->verb == VERB_RENAME) {
         say_ok(run);
@@ -243,7 +273,7 @@ run_count(struct run *run)
         struct sim_cell *cell = cell_of(run, run->op->db, i);
         count += lives(run, cell);
         if (run->op->verb == VERB_DEL) {
-            cell_clear(cell);
+            sim_cell_clear(run->model, cell);
         }
     }
     say_number(run, count);
@@ -263,7 +293,7 @@ run_mset(struct run *run)
     }
     for (uint32_t i = 0; i < op->key_count; i++) {
         struct sim_cell *cell = cell_of(run, op->db, i);
-        cell_set(cell, op->values[i].data, op->values[i].size);
+        sim_cell_set(run->model, cell, op->values[i].data, op->values[i].size);
         cell->deadline_ms = NO_DEADLINE;
     }
     if (op->verb == VERB_MSETNX) {
@@ -298,10 +328,10 @@ run_read(struct run *run)
     }
     say_value(run, cell);
     if (op->verb == VERB_GETSET) {
-        cell_set(cell, op->values[0].data, op->values[0].size);
+        sim_cell_set(run->model, cell, op->values[0].data, op->values[0].size);
         cell->deadline_ms = NO_DEADLINE;
     } else if (op->verb == VERB_GETDEL) {
-        cell_clear(cell);
+        sim_cell_clear(run->model, cell);
     }
 }
 
@@ -313,7 +343,8 @@ sim_model_run(struct sim_model *model, const struct sim_op *op, uint8_t protocol
                       .op = op,
                       .protocol = protocol,
                       .now_ms = now_ms,
-                      .life_ms = op->kind == KIND_TRANSACTION ? INT64_MIN : now_ms,
+                      .life_ms =
+                          op->kind == KIND_TRANSACTION || op->exec != NULL ? INT64_MIN : now_ms,
                       .reply = reply};
     switch (op->verb) {
     case VERB_GET:
@@ -360,6 +391,10 @@ sim_model_run(struct sim_model *model, const struct sim_op *op, uint8_t protocol
     case VERB_FLUSHDB:
     case VERB_SWAPDB:
     case VERB_SELECT:
+    case VERB_WATCH:
+    case VERB_UNWATCH:
+    case VERB_MULTI:
+    case VERB_DISCARD:
         say_ok(&run);
         return;
     case VERB_PING:
@@ -374,6 +409,17 @@ sim_model_run(struct sim_model *model, const struct sim_op *op, uint8_t protocol
     case VERB_SCAN:
     case VERB_RANDOMKEY:
     case VERB_WRONG:
+    case VERB_EXEC:
+    case VERB_LPUSH:
+    case VERB_RPUSH:
+    case VERB_LPOP:
+    case VERB_RPOP:
+    case VERB_LLEN:
+    case VERB_LRANGE:
+    case VERB_LMOVE:
+    case VERB_BLPOP:
+    case VERB_BRPOP:
+    case VERB_BLMOVE:
         return;
     }
     ASSERT(false);
@@ -383,7 +429,11 @@ void
 sim_model_flush(struct sim_model *model, uint32_t db)
 {
     for (uint32_t key = 0; key < SIM_KEYS_MAX; key++) {
-        cell_clear(&model->cells[db][key]);
+        struct sim_cell *cell = &model->cells[db][key];
+        if (cell->exists) {
+            cell_mark(model, cell, cell->deadline_ms == NO_DEADLINE);
+        }
+        cell_empty(cell);
     }
 }
 
@@ -394,6 +444,12 @@ sim_model_swap(struct sim_model *model)
         struct sim_cell *a = &model->cells[0][key];
         struct sim_cell *b = &model->cells[1][key];
         struct sim_cell swap = *a;
+        if (a->exists || b->exists) {
+            bool is_certain = (a->exists && a->deadline_ms == NO_DEADLINE) ||
+                              (b->exists && b->deadline_ms == NO_DEADLINE);
+            cell_mark(model, a, is_certain);
+            cell_mark(model, b, is_certain);
+        }
         *a = *b;
         *b = swap;
     }

@@ -12,6 +12,7 @@
 #include "sim.h"
 
 #include "shard/router.h"
+#include "shard/value/list_value.h"
 #include "shard/view.h"
 
 #include <stdio.h>
@@ -194,6 +195,20 @@ sim_log_check(struct sim *sim)
 
 /* ---- comparing data ---- */
 
+/** As a cell of the model has it. */
+static void
+list_read(const struct value *value, struct sim_bytes *out)
+{
+    ASSERT(value->type == VALUE_LIST);
+    struct list_value list = {.encoding = value->encoding, .object = value->object};
+    struct list_value_walk walk = list_value_walk(&list, 0, false);
+    struct listpack_item item;
+    while (list_value_next(&walk, &item)) {
+        sim_bytes_append(out, item.bytes.data, item.bytes.size);
+        sim_bytes_append(out, ",", 1);
+    }
+}
+
 static void
 compare_cell(struct sim *sim, const struct shard *shard, uint32_t db, uint32_t key,
              const char *whose)
@@ -213,12 +228,20 @@ compare_cell(struct sim *sim, const struct shard *shard, uint32_t db, uint32_t k
     struct view view = {0};
     char digits[24];
     entry_value(entry, &view.value);
-    struct slice value = view_string(&view, digits);
+    struct sim_bytes list = {0};
+    struct slice value;
+    if (sim->shape.theme == THEME_LISTS) {
+        list_read(&view.value, &list);
+        value = slice_of(list.data, list.size);
+    } else {
+        value = view_string(&view, digits);
+    }
     if (!slice_equal(value, slice_of(cell->value, cell->size))) {
         sim_fail(sim, "data: %s [db %u] is '%.*s' in %s data, not '%.*s'", sim->keys[key], db,
                  (int)MIN(value.size, (size_t)100), value.data, whose,
                  (int)MIN(cell->size, (size_t)100), cell->value);
     }
+    free(list.data);
     int64_t deadline_ms = entry_deadline_ms(entry);
     if (deadline_ms == ENTRY_NO_DEADLINE) {
         deadline_ms = INT64_MAX;

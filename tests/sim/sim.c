@@ -20,8 +20,10 @@
 #include "sim.h"
 
 #include "core/ring.h"
+#include "shard/block.h"
 #include "shard/execute.h"
 #include "shard/lock.h"
+#include "shard/multi.h"
 #include "shard/router.h"
 #include "shard/router_internal.h"
 #include "shard/value/raw.h"
@@ -35,10 +37,27 @@
 #define TURN_REQUESTS_MAX 80
 
 static const char *const mail_names[] = {
-    [MAIL_BATCH] = "BATCH", [MAIL_BATCH_HOME] = "BATCH_HOME", [MAIL_LOCK] = "LOCK",
-    [MAIL_GRANT] = "GRANT", [MAIL_GIVE_BACK] = "GIVE_BACK",   [MAIL_RETURN] = "RETURN",
-    [MAIL_DONE] = "DONE",   [MAIL_WOUND] = "WOUND",           [MAIL_WOUND_HOME] = "WOUND_HOME",
-    [MAIL_PART] = "PART",   [MAIL_PART_HOME] = "PART_HOME",   [MAIL_UNPIN] = "UNPIN",
+    [MAIL_BATCH] = "BATCH",
+    [MAIL_BATCH_HOME] = "BATCH_HOME",
+    [MAIL_LOCK] = "LOCK",
+    [MAIL_GRANT] = "GRANT",
+    [MAIL_GIVE_BACK] = "GIVE_BACK",
+    [MAIL_RETURN] = "RETURN",
+    [MAIL_DONE] = "DONE",
+    [MAIL_WOUND] = "WOUND",
+    [MAIL_WOUND_HOME] = "WOUND_HOME",
+    [MAIL_PART] = "PART",
+    [MAIL_PART_HOME] = "PART_HOME",
+    [MAIL_UNPIN] = "UNPIN",
+    [MAIL_UNWATCH] = "UNWATCH",
+    [MAIL_STEP] = "STEP",
+    [MAIL_STEP_HOME] = "STEP_HOME",
+    [MAIL_PUBLISH] = "PUBLISH",
+    [MAIL_UNSUBSCRIBE] = "UNSUBSCRIBE",
+    [MAIL_BLOCK] = "BLOCK",
+    [MAIL_BLOCK_PARKED] = "BLOCK_PARKED",
+    [MAIL_BLOCK_CANCEL] = "BLOCK_CANCEL",
+    [MAIL_BLOCK_HOME] = "BLOCK_HOME",
 };
 
 void
@@ -88,7 +107,8 @@ sim_receive(void *context, struct mail *mail)
     struct delivery *delivery = context;
     struct sim *sim = delivery->sim;
     sim_say(sim, "%u -> %u %s", mail->from, delivery->to, mail_names[mail->kind]);
-    if (mail->kind == MAIL_RETURN) {
+    if (mail->kind == MAIL_RETURN ||
+        (mail->kind == MAIL_STEP && loan_of_mail(mail)->step == LOAN_COMMIT)) {
         sim_witness_returned(sim, delivery->to, loan_of_mail(mail));
     }
     bool is_known = router_receive(sim->shards[delivery->to], mail);
@@ -187,6 +207,7 @@ wire_delete(struct sim_wire *wire)
 {
     wire->conn->wire = NULL;
     output_destroy(&wire->output);
+    multi_discard(&wire->session);
     session_destroy(&wire->session);
     heap_free(wire);
 }
@@ -280,7 +301,7 @@ request_of_op(const struct sim_conn *conn, struct sim_op *op, struct slice *argv
     give_large_memory(conn, argv, request);
     router_resolve(conn->shard, request);
     ASSERT(request->command == op->real);
-    if (op->kind != KIND_REJECTED) {
+    if (op->kind != KIND_REJECTED && op->verb != VERB_EXEC) {
         request->command = &op->row;
     }
 }
@@ -292,18 +313,24 @@ start_op(struct sim_conn *conn, struct sim_op *op, struct request *request,
     request->db = conn->wire->session.db;
     request->protocol = conn->protocol;
     request->flags = op->is_muted ? REQUEST_MUTED : 0;
+    if ((conn->wire->session.flags & SESSION_MULTI) != 0) {
+        request->flags |= REQUEST_MULTI;
+    }
+    request->session_id = conn->wire->session.id;
     char text[200];
     sim_op_describe(op, text, sizeof(text));
-    if (request->db != op->db) {
-        sim_fail(conn->sim, "%s starts in database %u", text, request->db);
-    }
     /* What runs at once must find itself started. */
     op->is_started = true;
+    op->start_ms = conn->shard->now_ms;
     conn->started_count++;
-    if (op->kind == KIND_REJECTED) {
+    enum router_verdict verdict = router_start(conn->shard, &conn->wire->lane, request, buffer);
+    if (verdict == ROUTER_STARTED && request->db != op->db && op->exec == NULL &&
+        op->kind != KIND_REJECTED) {
+        sim_fail(conn->sim, "%s starts in database %u", text, request->db);
+    }
+    if (verdict == ROUTER_STARTED && op->kind == KIND_REJECTED) {
         sim_witness_rejected(op);
     }
-    enum router_verdict verdict = router_start(conn->shard, &conn->wire->lane, request, buffer);
     if (verdict != ROUTER_STARTED) {
         op->is_started = false;
         conn->started_count--;
@@ -392,6 +419,12 @@ conn_abandon(struct sim *sim, struct sim_conn *conn)
     sim_say(sim, "c%u ends", conn->index);
     conn->is_abandoned = true;
     conn->is_ready = false;
+    conn->waiting = NULL;
+    if (conn->wire->session.blocker != NULL) {
+        conn->wire->lane.output = NULL;
+        block_end(&conn->wire->session, BLOCK_GONE);
+        return;
+    }
     lane_abandon(&conn->wire->lane);
 }
 
@@ -427,13 +460,27 @@ conn_may_end(const struct sim_conn *conn)
     return !conn->is_abandoned && conn->arrived_count > 0;
 }
 
+static bool
+conn_waits(const struct sim_conn *conn)
+{
+    return conn->waiting != NULL;
+}
+
 /* ---- steps ---- */
+
+/** A core looks at the clock. */
+static void
+shard_looks(struct sim *sim, struct shard *shard)
+{
+    shard->now_ms = sim->now_ms;
+    block_advance(shard);
+}
 
 static void
 sim_expire(struct sim *sim, struct shard *shard)
 {
     sim_say(sim, "expiry at %u", shard->index);
-    shard->now_ms = sim->now_ms;
+    shard_looks(sim, shard);
     shard_expire(shard, 1 + sim_below(sim, 64));
 }
 
@@ -443,7 +490,7 @@ sim_time_passes(struct sim *sim)
     sim->now_ms += 1 + sim_below(sim, 40);
     for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
         if (!sim->shape.has_skew || sim_below(sim, 2) == 0) {
-            sim->shards[i]->now_ms = sim->now_ms;
+            shard_looks(sim, sim->shards[i]);
         }
     }
     sim_say(sim, "it is %lld", (long long)(sim->now_ms - SIM_START_MS));
@@ -490,7 +537,14 @@ step_background(struct sim *sim)
         }
         return;
     default:
-        if (!sim->shape.has_deadlines) {
+        if (sim->shape.theme == THEME_LISTS && sim_below(sim, 4) == 0) {
+            struct sim_conn *conn = pick_conn(sim, conn_waits);
+            if (conn != NULL) {
+                sim_wait_unblock(conn, sim_below(sim, 2) == 0);
+            }
+            return;
+        }
+        if (!sim->shape.has_deadlines && sim->shape.theme != THEME_LISTS) {
             return;
         }
         if (sim_below(sim, 2) == 0) {
@@ -532,7 +586,41 @@ sim_step(struct sim *sim)
             sim_witness_answers(&sim->conns[i]);
         }
     }
+    sim_wait_look(sim);
+    if (mail_under_way(sim) == 0) {
+        sim_wait_check(sim);
+    }
     sim_log_collect(sim);
+    return true;
+}
+
+/** Nothing happens by itself any more: end a wait. False: nobody waits. */
+static bool
+sim_rouse(struct sim *sim)
+{
+    bool is_anybody = false;
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        const struct sim_conn *conn = &sim->conns[i];
+        is_anybody |= conn->waiting != NULL || (conn->is_abandoned && conn->wire != NULL);
+    }
+    if (!is_anybody) {
+        return false;
+    }
+    sim_wait_check(sim);
+    sim->now_ms += 1 + sim_below(sim, 300);
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        shard_looks(sim, sim->shards[i]);
+    }
+    struct sim_conn *conn = pick_conn(sim, conn_waits);
+    if (conn != NULL && sim_below(sim, 3) == 0) {
+        sim_wait_unblock(conn, sim_below(sim, 2) == 0);
+    }
+    sim->step_count++;
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        if (!sim->conns[i].is_abandoned) {
+            sim_witness_answers(&sim->conns[i]);
+        }
+    }
     return true;
 }
 
@@ -546,7 +634,13 @@ sim_play(struct sim *sim)
             /* What was too much for a mailbox enters it with a flush. */
             flush_mail(sim);
             if (++quiet_count == 2) {
-                break;
+                if (!sim_rouse(sim)) {
+                    break;
+                }
+                quiet_count = 0;
+            }
+            if (sim->step_count > sim->step_count_max) {
+                sim_fail(sim, "somebody waits for ever");
             }
             continue;
         }
@@ -597,7 +691,8 @@ check_conn(struct sim *sim, struct sim_conn *conn)
         sim_fail(sim, "end: the lane of c%u is not idle", conn->index);
     }
     for (uint32_t i = 0; i < conn->op_count; i++) {
-        if (conn->ops[i].is_started && !conn->ops[i].is_executed) {
+        if (conn->ops[i].is_started && !conn->ops[i].is_executed && conn->ops[i].exec == NULL &&
+            !sim_exec_may_run_nothing(&conn->ops[i]) && !sim_op_may_wait(&conn->ops[i])) {
             sim_op_describe(&conn->ops[i], text, sizeof(text));
             sim_fail(sim, "end: %s has not run", text);
         }

@@ -70,9 +70,38 @@ enum sim_verb {
     VERB_ECHO,
     VERB_SELECT, /* other_db */
     VERB_WRONG,  /* refused before it runs */
+    /* transactions */
+    VERB_WATCH,
+    VERB_UNWATCH,
+    VERB_MULTI,
+    VERB_EXEC,
+    VERB_DISCARD,
+    /* lists */
+    VERB_LPUSH,
+    VERB_RPUSH,
+    VERB_LPOP,
+    VERB_RPOP,
+    VERB_LLEN,
+    VERB_LRANGE,
+    VERB_LMOVE,
+    VERB_BLPOP, /* number: timeout in ms */
+    VERB_BRPOP,
+    VERB_BLMOVE,
 };
 
 enum { SIM_SET_PLAIN, SIM_SET_NX, SIM_SET_XX, SIM_SET_GET, SIM_SET_PX, SIM_SET_KEEPTTL };
+
+/** What a history is about. */
+enum sim_theme {
+    THEME_STRINGS,
+    THEME_LISTS, /* and those who wait for their elements */
+};
+
+/** What CLIENT UNBLOCK has ended a wait with. */
+enum sim_unblock { SIM_UNBLOCK_NONE, SIM_UNBLOCK_TIMEOUT, SIM_UNBLOCK_ERROR };
+
+/** Of a list that is taken from: there is none. */
+#define SIM_NO_POSITION UINT32_MAX
 
 enum sim_kind {
     KIND_SINGLE,      /* the keys of one owner */
@@ -81,6 +110,13 @@ enum sim_kind {
     KIND_GATHER,      /* all shards asked */
     KIND_LOCAL,
     KIND_REJECTED,
+};
+
+/** How often a key was changed, as far as WATCH is concerned. */
+struct sim_mark {
+    uint64_t changed; /* by commands: EXEC must not run */
+    uint64_t perhaps; /* EXEC may run or not: a deadline was about, or nothing came of it */
+    int64_t deadline_ms;
 };
 
 /** One request: what is sent, and what has become of it. */
@@ -99,12 +135,24 @@ struct sim_op {
     uint32_t option;
     int64_t number;
     bool is_muted;
+    bool is_from_first; /* LMOVE: LEFT */
+    bool is_to_first;
+    bool is_refused; /* by the router; `expected` is the error */
     uint32_t argc;
     struct slice *argv;
     uint32_t key_count;
     uint32_t *keys;
     struct slice *values; /* by position of the key; a value without a key is the first */
+    struct sim_op *exec;  /* queued: the EXEC or DISCARD that ends its transaction */
+    uint32_t queue_first; /* EXEC: the queue is among the requests from here on ... */
+    uint32_t queue_count;
+    uint32_t watch_first; /* ... and the WATCHes are among those from here on */
     /* ---- what has become of it ---- */
+    struct sim_mark *seen; /* WATCH: of its keys when it ran */
+    uint32_t queue_run_count;
+    uint64_t ticket; /* of one that waits */
+    int64_t start_ms;
+    enum sim_unblock unblocked;
     bool is_started;
     bool is_begun; /* its first part or itself has run */
     bool is_executed;
@@ -132,6 +180,7 @@ struct sim_cell {
 
 struct sim_model {
     struct sim_cell cells[SIM_DATABASES][SIM_KEYS_MAX];
+    struct sim_mark marks[SIM_DATABASES][SIM_KEYS_MAX];
 };
 
 /** Run `op` on the model and write its reply. model.c */
@@ -145,6 +194,17 @@ sim_cell_lives(const struct sim_cell *cell, int64_t now_ms)
 {
     return cell->exists && !cell->is_over && cell->deadline_ms > now_ms;
 }
+
+void sim_cell_set(struct sim_model *model, struct sim_cell *cell, const char *value, size_t size);
+void sim_cell_clear(struct sim_model *model, struct sim_cell *cell);
+
+/** The same for commands on lists that are not on keys of any type; `position`: of the key that an
+ * element is taken from, or SIM_NO_POSITION. model_list.c */
+void sim_list_run(struct sim_model *model, const struct sim_op *op, uint32_t position,
+                  uint8_t protocol, struct sim_bytes *reply);
+bool sim_op_may_wait(const struct sim_op *op);
+/** Of its keys: those that it waits for. */
+uint32_t sim_op_waited_count(const struct sim_op *op);
 
 /** What the server has of a connection: freed as soon as its lane says that it has ended. */
 struct sim_wire {
@@ -165,6 +225,7 @@ struct sim_conn {
     uint32_t arrived_count; /* of ops, read from the wire */
     uint32_t started_count;
     uint32_t answered_count;
+    struct sim_op *waiting;   /* for a key */
     uint32_t executed_prefix; /* all before it are executed */
     bool waits_for_answers;   /* sends its next pipeline when the last one is answered */
     bool is_ready;
@@ -176,6 +237,8 @@ struct sim_conn {
 
 /** What a seed draws for its history. history.c */
 struct sim_shape {
+    enum sim_theme theme;
+    uint32_t push_percent; /* of the requests on lists */
     uint32_t shard_count;
     uint32_t conn_count;
     uint32_t key_count;
@@ -186,6 +249,7 @@ struct sim_shape {
     uint32_t weight_closed;
     uint32_t weight_gather;
     uint32_t weight_local;
+    uint32_t exec_percent; /* WATCH, MULTI among the requests outside of transactions */
     uint32_t key_span_max; /* keys of one command */
     bool has_deadlines;
     bool has_skew; /* cores look at the clock in their own turns */
@@ -236,7 +300,10 @@ struct sim {
     uint16_t key_slots[SIM_KEYS_MAX];
     uint16_t key_owners[SIM_KEYS_MAX];
     struct sim_model model;
-    struct sim_op *closed; /* whose parts are under way */
+    struct sim_op *closed;                          /* whose parts are under way */
+    struct sim_op *exec;                            /* that runs: nobody else may */
+    bool exec_existed[SIM_DATABASES][SIM_KEYS_MAX]; /* when it began ... */
+    struct sim_mark exec_marks[SIM_DATABASES][SIM_KEYS_MAX];
     struct sim_log log;
     int64_t now_ms;
     uint64_t step_count;
@@ -244,6 +311,7 @@ struct sim {
     uint64_t op_count;
     struct sim_totals *totals;
     bool has_failed;
+    char wrong[200]; /* the command of an EXEC whose reply is wrong */
     char failure[1024];
 };
 
@@ -267,10 +335,48 @@ bool sim_shards_destroy(struct shard **shards, uint32_t count);
 /** When requests run, and whether they may. witness.c */
 void sim_witness_attach(struct sim_op *op);
 void sim_witness_rejected(struct sim_op *op);
-/** A RETURN arrives at its owner. */
+/** A RETURN, or the commit of a step, arrives at its owner. */
 struct loan;
 void sim_witness_returned(struct sim *sim, uint32_t shard_index, const struct loan *loan);
-/** Take what the connection's output holds and compare it. */
+
+/** EXEC and WATCH. witness_exec.c */
+void sim_exec_begin(struct sim_op *exec);
+/** One more of its commands has run. */
+void sim_exec_step(struct sim_op *exec);
+void sim_watch_run(struct sim_op *watch);
+/** An EXEC none of whose commands has run: is there a reason? */
+bool sim_exec_may_run_nothing(const struct sim_op *exec);
+/** It has not run, and has answered so. */
+void sim_exec_skipped(struct sim_op *exec);
+
+/** Those who wait. witness_block.c */
+struct call;
+uint32_t sim_list_source(struct sim_op *op, const struct call *call);
+/** Does the command, as it runs now, see the key? Not those that did not wake it. */
+bool sim_op_sees(const struct sim_op *op, const struct call *call, uint32_t position);
+/** It waits, and runs where its key is. */
+bool sim_op_is_served_by_owner(const struct sim_op *op);
+void sim_wait_begin(struct sim_op *op);
+void sim_wait_end(struct sim_op *op);
+/** After each step: keep what is known of those who wait. */
+void sim_wait_look(struct sim *sim);
+/** No mail is under way: does anybody wait for what is there? */
+void sim_wait_check(struct sim *sim);
+void sim_wait_unblock(struct sim_conn *conn, bool is_error);
+/** The answer of one that was not served. */
+bool sim_wait_answer_is_right(struct sim_op *op, const char *text, size_t size);
+
+/** The request begins to run: is everything done that has to be before? witness.c */
+void sim_op_begin(struct sim_op *op);
+void sim_op_executed(struct sim_op *op, const char *where);
+/** The request in whose place it runs: EXEC of what was queued, else itself. */
+static inline struct sim_op *
+sim_op_whole(struct sim_op *op)
+{
+    return op->exec != NULL ? op->exec : op;
+}
+
+/** Take what the connection's output holds and compare it. answers.c */
 void sim_witness_answers(struct sim_conn *conn);
 
 /** Move new effects of all shards into the log. replay.c */
@@ -296,6 +402,11 @@ struct sim_totals {
     uint64_t expired_count;
     uint64_t revived_count;
     uint64_t effect_count;
+    uint64_t exec_count;
+    uint64_t dirty_count;
+    uint64_t wait_count;
+    uint64_t served_count;
+    uint64_t timeout_count;
 };
 
 /** One history from its seed. False: `failure` says what went wrong; the memory is lost then. sim.c

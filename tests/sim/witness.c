@@ -52,6 +52,12 @@ op_changes(const struct sim_op *op, uint32_t position)
 static bool
 must_precede(const struct sim_op *earlier, const struct sim_op *later)
 {
+    if (earlier->exec != NULL) {
+        return false; /* its EXEC stands for it */
+    }
+    if (sim_op_may_wait(earlier)) {
+        return true;
+    }
     switch (earlier->kind) {
     case KIND_REJECTED:
         return false;
@@ -69,9 +75,8 @@ must_precede(const struct sim_op *earlier, const struct sim_op *later)
     return true;
 }
 
-/** The request begins to run: is everything done that has to be before? */
-static void
-op_begin(struct sim_op *op)
+void
+sim_op_begin(struct sim_op *op)
 {
     struct sim_conn *conn = op->conn;
     struct sim *sim = op->sim;
@@ -82,7 +87,8 @@ op_begin(struct sim_op *op)
     }
     for (uint32_t i = conn->executed_prefix; i < op->index; i++) {
         const struct sim_op *earlier = &conn->ops[i];
-        if (!earlier->is_executed && must_precede(earlier, op)) {
+        if (!earlier->is_executed && must_precede(earlier, op) &&
+            !sim_exec_may_run_nothing(earlier)) {
             sim_op_describe(earlier, text[0], sizeof(text[0]));
             sim_op_describe(op, text[1], sizeof(text[1]));
             sim_fail(sim, "order: %s runs before %s", text[1], text[0]);
@@ -91,8 +97,8 @@ op_begin(struct sim_op *op)
     }
 }
 
-static void
-op_executed(struct sim_op *op, const char *where)
+void
+sim_op_executed(struct sim_op *op, const char *where)
 {
     char text[200];
     struct sim *sim = op->sim;
@@ -110,13 +116,46 @@ op_executed(struct sim_op *op, const char *where)
 
 /* ---- what runs ---- */
 
+/** It runs now: alone, for itself or as a part of an EXEC. */
 static void
-check_lent(struct sim_op *op)
+op_enter(struct sim_op *op)
+{
+    struct sim *sim = op->sim;
+    char text[2][200];
+    struct sim_op *whole = sim_op_whole(op);
+    if (sim->exec != NULL && sim->exec != whole && op->key_count > 0) {
+        sim_op_describe(op, text[0], sizeof(text[0]));
+        sim_op_describe(sim->exec, text[1], sizeof(text[1]));
+        sim_fail(sim, "atomic: %s runs while %s does", text[0], text[1]);
+        return;
+    }
+    if (op->exec != NULL) {
+        if (sim->exec == NULL) {
+            sim_exec_begin(op->exec);
+        }
+    } else if (!op->is_begun) {
+        sim_op_begin(op);
+    }
+}
+
+/** It has run. */
+static void
+op_leave(struct sim_op *op, const char *where)
+{
+    sim_op_executed(op, where);
+    if (op->exec != NULL) {
+        sim_exec_step(op->exec);
+    }
+}
+
+static void
+check_lent(struct sim_op *op, const struct call *call)
 {
     char text[2][200];
     for (uint32_t i = 0; i < op->key_count; i++) {
         const struct sim_cell *cell = op_cell(op, i);
-        if (cell->pending != NULL && cell->pending != op) {
+        if (cell->pending != NULL && cell->pending != sim_op_whole(op) &&
+            sim_op_sees(op, call, i)) {
             sim_op_describe(op, text[0], sizeof(text[0]));
             sim_op_describe(cell->pending, text[1], sizeof(text[1]));
             sim_fail(op->sim, "lent: %s touches %s before %s is home", text[0],
@@ -142,8 +181,10 @@ look_at_clocks(struct sim_op *op, uint32_t position, const struct view *view, in
     if (!cell->exists || cell->deadline_ms > sim->now_ms) {
         return;
     }
-    bool is_shared = op->kind == KIND_TRANSACTION && (view->flags & VIEW_EXCLUSIVE) == 0;
-    if (cell->deadline_ms <= now_ms && !is_shared) {
+    bool is_shared =
+        (op->kind == KIND_TRANSACTION || op->exec != NULL) && (view->flags & VIEW_EXCLUSIVE) == 0;
+    bool is_in_steps = op->exec != NULL && op->exec->kind == KIND_CLOSED;
+    if (cell->deadline_ms <= now_ms && !is_shared && !is_in_steps) {
         cell->is_over = true;
         return;
     }
@@ -154,26 +195,57 @@ look_at_clocks(struct sim_op *op, uint32_t position, const struct view *view, in
     cell->is_over = !view_exists(view);
 }
 
-static void
+/** The handler is about to run: the model is first. False: it will wait. */
+static bool
 run_on_model(struct sim_op *op, struct call *call)
 {
     struct sim *sim = op->sim;
-    op_begin(op);
-    check_lent(op);
-    if (call->now_ms != call->shard->now_ms || call->now_ms > sim->now_ms) {
+    struct sim_op *whole = sim_op_whole(op);
+    check_lent(op, call);
+    /* The steps of an EXEC may be many turns. */
+    bool is_in_steps = whole->verb == VERB_EXEC && whole->kind == KIND_CLOSED;
+    if ((call->now_ms != call->shard->now_ms && !is_in_steps) || call->now_ms > sim->now_ms) {
         sim_fail(sim, "a command runs with another time than its core's");
     }
-    for (uint32_t i = 0; op->kind == KIND_TRANSACTION && i < op->key_count; i++) {
+    /* Under a loan, events and all else are on their way to the keys' owners. */
+    bool is_mailed = call->events != call->shard->events;
+    for (uint32_t i = 0; is_mailed && i < op->key_count; i++) {
         struct sim_cell *cell = op_cell(op, i);
         if (op_changes(op, i) && cell->pending == NULL) {
-            cell->pending = op;
+            cell->pending = whole;
             cell->existed = cell->exists;
         }
     }
     for (uint32_t i = 0; i < op->key_count && i < call->view_count; i++) {
         look_at_clocks(op, i, call->views[i], call->now_ms);
     }
+    if (op->verb >= VERB_LPUSH) {
+        uint32_t source = sim_list_source(op, call);
+        if (source == SIM_NO_POSITION && sim_op_may_wait(op) && op->exec == NULL) {
+            return false;
+        }
+        sim_list_run(&sim->model, op, source, op->conn->protocol, &op->expected);
+        return true;
+    }
     sim_model_run(&sim->model, op, op->conn->protocol, call->now_ms, &op->expected);
+    if (op->verb == VERB_WATCH) {
+        sim_watch_run(op);
+    }
+    return true;
+}
+
+/** The model has nothing for it. */
+static void
+run_and_wait(struct sim_op *op, struct call *call)
+{
+    char text[200];
+    op->real->run(call);
+    if ((call->flags & CALL_BLOCKS) == 0) {
+        sim_op_describe(op, text, sizeof(text));
+        sim_fail(op->sim, "wait: %s has found something, where the model has nothing", text);
+        return;
+    }
+    sim_wait_begin(op);
 }
 
 static void
@@ -181,17 +253,23 @@ witness_run(struct call *call)
 {
     struct sim_op *op = op_of_row(call->command);
     call->command = op->real;
+    op_enter(op);
     if (op->kind == KIND_CLOSED || op->kind == KIND_GATHER) {
         if (op->kind == KIND_CLOSED) {
             sim_model_run(&op->sim->model, op, op->conn->protocol, op->sim->now_ms, &op->expected);
         }
-    } else {
-        run_on_model(op, call);
+    } else if (!run_on_model(op, call)) {
+        run_and_wait(op, call);
+        return;
     }
+    sim_wait_end(op);
     char where[24];
     snprintf(where, sizeof(where), "runs at %u:", call->shard->index);
-    op_executed(op, where);
+    op_leave(op, where);
     op->real->run(call);
+    if ((call->flags & CALL_BLOCKS) != 0) {
+        sim_fail(op->sim, "wait: a command waits, where the model has something for it");
+    }
 }
 
 static bool
@@ -199,7 +277,9 @@ witness_check(struct call *call)
 {
     struct sim_op *op = op_of_row(call->command);
     call->command = op->real;
-    return op->real->check(call);
+    bool is_passed = op->real->check(call);
+    call->command = &op->row; /* the same call may go on to run() */
+    return is_passed;
 }
 
 /* ---- parts ---- */
@@ -236,7 +316,7 @@ closed_begins(struct sim_op *op)
     for (uint32_t db = 0; db < SIM_DATABASES; db++) {
         for (uint32_t key = 0; key < sim->shape.key_count; key++) {
             struct sim_cell *cell = &sim->model.cells[db][key];
-            cell->pending = op;
+            cell->pending = sim_op_whole(op);
             cell->existed = existed[db][key];
         }
     }
@@ -246,8 +326,7 @@ static void
 closed_part(struct sim_op *op, const struct part *part)
 {
     struct sim *sim = op->sim;
-    if (!op->is_begun) {
-        op_begin(op);
+    if (op->part_count == 1) {
         closed_begins(op);
     }
     if (op->part_count == sim->shape.shard_count) {
@@ -267,9 +346,6 @@ static void
 gather_part_of(struct sim_op *op, const struct part *part)
 {
     struct sim *sim = op->sim;
-    if (!op->is_begun) {
-        op_begin(op);
-    }
     if (op->verb == VERB_SCAN) {
         uint32_t slot = part->data == NULL ? 0 : (uint32_t)(part->cursor >> TABLE_POSITION_BITS);
         if (sim->node->slot_owner[slot] != part->shard->index) {
@@ -285,6 +361,12 @@ gather_part_of(struct sim_op *op, const struct part *part)
         const struct sim_cell *cell = &sim->model.cells[op->db][key];
         bool is_there = sim_cell_lives(cell, part->now_ms);
         bool may_be_there = cell->exists && cell->deadline_ms > part->now_ms;
+        if (sim->exec != NULL && sim->exec != sim_op_whole(op)) {
+            /* Between the steps of an EXEC, a shard may answer as it is then. */
+            op->keys_possible |= bit;
+            op->count_max++;
+            continue;
+        }
         if (cell->pending != NULL && cell->pending->conn != op->conn) {
             bool is_possible = cell->exists || cell->existed;
             op->keys_possible |= is_possible ? bit : 0;
@@ -303,6 +385,7 @@ witness_part(struct part *part)
 {
     struct sim_op *op = op_of_row(part->command);
     op->part_count++;
+    op_enter(op);
     if (op->kind == KIND_CLOSED) {
         closed_part(op, part);
     } else {
@@ -328,7 +411,7 @@ void
 sim_witness_rejected(struct sim_op *op)
 {
     op->is_begun = true;
-    op_executed(op, "refused:");
+    sim_op_executed(op, "refused:");
 }
 
 void
@@ -345,134 +428,5 @@ sim_witness_returned(struct sim *sim, uint32_t shard_index, const struct loan *l
                 sim->model.cells[view->db][key].pending = NULL;
             }
         }
-    }
-}
-
-/* ---- answers ---- */
-
-/** Bytes of the reply at the start of `text`; 0: not all there. */
-static size_t
-reply_size(const char *text, size_t size)
-{
-    const char *end = memchr(text, '\n', size);
-    if (end == NULL) {
-        return 0;
-    }
-    size_t head = (size_t)(end - text) + 1;
-    long number = strtol(text + 1, NULL, 10);
-    if (text[0] == '$' && number >= 0) {
-        head += (size_t)number + 2;
-    } else if (text[0] == '*') {
-        for (long i = 0; i < number; i++) {
-            size_t element = head < size ? reply_size(text + head, size - head) : 0;
-            if (element == 0) {
-                return 0;
-            }
-            head += element;
-        }
-    }
-    return head <= size ? head : 0;
-}
-
-/** The bits of the keys in a run of bulk strings. False: something else is among them. */
-static bool
-reply_keys(const struct sim *sim, const char *text, const char *end, uint32_t *bits)
-{
-    *bits = 0;
-    while (text < end) {
-        char *bytes;
-        unsigned long size = strtoul(text + 1, &bytes, 10);
-        bytes += 2;
-        uint32_t key = 0;
-        while (key < sim->shape.key_count &&
-               !slice_equal(slice_of_string(sim->keys[key]), slice_of(bytes, size))) {
-            key++;
-        }
-        if (text[0] != '$' || key == sim->shape.key_count || (*bits & UINT32_C(1) << key) != 0) {
-            return false;
-        }
-        *bits |= UINT32_C(1) << key;
-        text = bytes + size + 2;
-    }
-    return true;
-}
-
-static bool
-gather_answer_is_right(const struct sim_op *op, const char *text, size_t size)
-{
-    const char *end = text + size;
-    uint32_t bits = 0;
-    if (op->verb == VERB_DBSIZE) {
-        long count = strtol(text + 1, NULL, 10);
-        return text[0] == ':' && count >= (long)op->count_min && count <= (long)op->count_max;
-    }
-    if (op->verb == VERB_RANDOMKEY) {
-        if (text[0] == '_' || text[1] == '-') {
-            return op->keys_certain == 0;
-        }
-        return reply_keys(op->sim, text, end, &bits) && (bits & ~op->keys_possible) == 0;
-    }
-    if (op->verb == VERB_SCAN) {
-        static const char head[] = "*2\r\n$1\r\n0\r\n";
-        if (size < sizeof(head) || memcmp(text, head, sizeof(head) - 1) != 0) {
-            return false;
-        }
-        text += sizeof(head) - 1;
-    }
-    const char *first = memchr(text, '\n', (size_t)(end - text));
-    return text[0] == '*' && reply_keys(op->sim, first + 1, end, &bits) &&
-           (bits & ~op->keys_possible) == 0 && (op->keys_certain & ~bits) == 0;
-}
-
-static void
-check_answer(struct sim_op *op, const char *text, size_t size)
-{
-    char line[200];
-    bool is_right = op->is_executed;
-    if (is_right && op->kind == KIND_GATHER) {
-        is_right = gather_answer_is_right(op, text, size);
-    } else if (is_right) {
-        is_right = op->expected.size == size && memcmp(op->expected.data, text, size) == 0;
-    }
-    op->is_answered = true;
-    if (!is_right) {
-        sim_op_describe(op, line, sizeof(line));
-        sim_fail(
-            op->sim,
-            "answer: %s\n    got      %.*s\n    expected %.300s (keys %x of %x, count %u..%u)%s",
-            line, (int)MIN(size, (size_t)300), text, op->expected.size > 0 ? op->expected.data : "",
-            op->keys_certain, op->keys_possible, op->count_min, op->count_max,
-            op->is_executed ? "" : "; it has not run");
-    }
-}
-
-void
-sim_witness_answers(struct sim_conn *conn)
-{
-    struct output *output = &conn->wire->output;
-    if (!output_is_empty(output)) {
-        char *bytes = output_flatten(output);
-        sim_bytes_append(&conn->text, bytes, output->byte_count);
-        heap_free(bytes);
-        output_consume(output, output->byte_count);
-    }
-    struct sim *sim = conn->sim;
-    for (;;) {
-        while (conn->answered_count < conn->started_count &&
-               conn->ops[conn->answered_count].is_muted) {
-            conn->ops[conn->answered_count++].is_answered = true;
-        }
-        const char *text = conn->text.data + conn->text_offset;
-        size_t left = conn->text.size - conn->text_offset;
-        size_t size = left == 0 ? 0 : reply_size(text, left);
-        if (size == 0 || sim->has_failed) {
-            break;
-        }
-        if (conn->answered_count == conn->started_count) {
-            sim_fail(sim, "answer: c%u gets more than it asked for", conn->index);
-            return;
-        }
-        check_answer(&conn->ops[conn->answered_count++], text, size);
-        conn->text_offset += size;
     }
 }

@@ -585,8 +585,6 @@ Test(config, what_is_not_there_yet_is_refused)
         {"save", "900 1", "'save 900 1' is not supported yet by this version of Tessera"},
         {"activerehashing", "no",
          "'activerehashing no' is not supported: tables grow bucket by bucket in any case"},
-        {"maxmemory-clients", "5%",
-         "'maxmemory-clients 5%' is not supported yet by this version of Tessera"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct config *config = config_new();

@@ -6,6 +6,7 @@
 #include "core/heap.h"
 #include "core/number.h"
 #include "shard/pubsub.h"
+#include "shard/tracking.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ harness_shard_new(struct harness *harness, uint32_t index)
                     HARNESS_SEED, shard->now_ms);
     list_create(&shard->sessions);
     shard->pubsub = pubsub_new(2);
+    shard->tracking = tracking_new(2);
     harness->shards[index] = shard;
     return shard;
 }
@@ -74,6 +76,7 @@ harness_delete(struct harness *harness)
     for (uint32_t i = 0; i < 2; i++) {
         struct shard *shard = harness->shards[i];
         pubsub_delete(shard->pubsub);
+        tracking_delete(shard->tracking);
         keyspace_destroy(&shard->keyspace);
         ASSERT(shard->memory.used_size == 0);
         ASSERT(shard->memory.block_count == 0);

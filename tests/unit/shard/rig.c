@@ -23,11 +23,11 @@ rig_shutdown(void *core, uint32_t flags)
 }
 
 static void
-rig_session_refresh(void *core, struct session *session)
+rig_session_traffic(void *core, struct session *session, struct session_traffic *traffic)
 {
     struct rig *rig = core;
-    session->query_size = 26;
-    session->output_size = 0;
+    (void)session;
+    traffic->query_size = 26;
     rig->refresh_count++;
 }
 
@@ -40,7 +40,7 @@ rig_new(void)
     struct shard *shard = rig->harness->shard;
     shard->core = rig;
     shard->ops.session_close = rig_session_close;
-    shard->ops.session_refresh = rig_session_refresh;
+    shard->ops.session_traffic = rig_session_traffic;
     shard->ops.shutdown = rig_shutdown;
     shard->node->start_ms = shard->now_ms;
     clock_scale_create(&shard->node->clock_scale);

@@ -5,6 +5,7 @@
 
 #include "core/heap.h"
 #include "shard/pubsub.h"
+#include "shard/tracking.h"
 
 #include <stdlib.h>
 
@@ -50,6 +51,7 @@ shards_new(uint32_t count, uint32_t run_size)
                         SHARDS_SEED, shard->now_ms);
         list_create(&shard->sessions);
         shard->pubsub = pubsub_new(count);
+        shard->tracking = tracking_new(count);
         shards->shards[i] = shard;
     }
     session_create(&shards->session, shards->shards[0], 1, SHARDS_START_MS);
@@ -64,6 +66,7 @@ shards_delete(struct shards *shards)
     for (uint32_t i = 0; i < shards->count; i++) {
         struct shard *shard = shards->shards[i];
         pubsub_delete(shard->pubsub);
+        tracking_delete(shard->tracking);
         keyspace_destroy(&shard->keyspace);
         ASSERT(shard->memory.used_size == 0);
         ASSERT(shard->memory.block_count == 0);
