@@ -30,6 +30,7 @@
 #include "core/heap.h"
 #include "core/number.h"
 #include "shard/block_internal.h"
+#include "shard/commandlog.h"
 #include "shard/execute.h"
 #include "shard/session.h"
 #include "shard/view_set.h"
@@ -104,6 +105,7 @@ blocker_new(struct lane *lane, const struct request *request, const struct slice
     blocker->request.argv = blocker->argv;
     blocker->request.large_raw = NULL;
     blocker->part_count = part_count;
+    blocker->wanted_end = BLOCK_TIMEOUT;
     blocker->timer = (struct wheel_node){.place = WHEEL_NOWHERE};
     output_create(&blocker->output);
     blocker->item = (struct lane_item){.source = &blocker->output,
@@ -112,6 +114,8 @@ blocker_new(struct lane *lane, const struct request *request, const struct slice
                                        .retire = blocker_retire};
     for (uint32_t i = 0; i < part_count; i++) {
         blocker->parts[i].blocker = blocker;
+        blocker->parts[i].retry =
+            (struct wheel_node){.place = WHEEL_NOWHERE, .spare = BLOCK_TIMER_PART};
     }
     lane_push(lane, &blocker->item);
     lane->barrier_count++;
@@ -303,20 +307,26 @@ block_end(struct session *session, enum block_end end)
     if (blocker_end(blocker, end)) {
         return true;
     }
-    if (end == BLOCK_GONE) {
-        /* It is being served, perhaps in vain: look again soon. */
-        wheel_remove(&blocker->shard->block->wheel, &blocker->timer);
-        timer_set(blocker, blocker->shard->now_ms + 1);
+    if (atomic_load_explicit(&blocker->state, memory_order_acquire) == BLOCKER_OVER) {
+        return false; /* the reply is on its way */
     }
-    return false;
+    /* An owner runs the command, for the first time or in vain: it ends when that is known. */
+    blocker->wanted_end = end;
+    wheel_remove(&blocker->shard->block->wheel, &blocker->timer);
+    timer_set(blocker, blocker->shard->now_ms + 1);
+    return true;
 }
 
 static void
 timer_due(void *context, struct wheel_node *node)
 {
     struct shard *shard = context;
+    if (node->spare == BLOCK_TIMER_PART) {
+        block_part_due(shard, node);
+        return;
+    }
     struct blocker *blocker = container_of(node, struct blocker, timer);
-    if (!blocker_end(blocker, BLOCK_TIMEOUT)) {
+    if (!blocker_end(blocker, blocker->wanted_end)) {
         timer_set(blocker, shard->now_ms + 1);
     }
 }
@@ -387,6 +397,7 @@ block_home(struct router *router, struct mail *mail)
     blocker->home_count++;
     if (part->is_served) {
         struct lane *lane = blocker->lane;
+        commandlog_settle(router->shard, part->logged, lane->session);
         blocker_done(blocker);
         cancel_parts(blocker);
         lane_emit(lane);

@@ -68,6 +68,8 @@ void block_offer_taken(struct router *router, struct blocker_part *part);
 
 /** What change.h tells: a key has got a value, or another one. */
 void block_key_changed(struct shard *shard, uint16_t db, struct slice key, uint64_t hash);
+/** The keys of this database, or of all (UINT32_MAX), are gone. */
+void block_flushed(struct shard *shard, uint32_t db);
 /** Keys of these databases may be others now. */
 void block_swapped(struct shard *shard, uint32_t db_a, uint32_t db_b);
 /** Serve those who wait for keys that are ready: directly behind what made them so. */

@@ -19,6 +19,12 @@ enum blocker_state {
     BLOCKER_OVER,    /* served, or ended by the coordinator */
 };
 
+/** What a timer in a shard's block wheel belongs to: wheel_node.spare. */
+enum block_timer {
+    BLOCK_TIMER_BLOCKER,
+    BLOCK_TIMER_PART,
+};
+
 /** A key that a part waits for. */
 struct waiter {
     struct list_node key_link; /* in blocked_key->waiters, by ticket */
@@ -35,8 +41,9 @@ struct blocker_part {
     uint16_t owner;
     bool is_out; /* coordinator's: it is at its owner */
     /* ---- what it comes home with ---- */
-    bool is_served; /* the reply is in the blocker's output */
-    bool is_offer;  /* held for the transaction that needs other owners' keys, too */
+    struct commandlog_entry *logged; /* of its command; only the coordinator knows the client */
+    bool is_served;                  /* the reply is in the blocker's output */
+    bool is_offer; /* held for the transaction that needs other owners' keys, too */
     /* ---- the owner's ---- */
     bool is_first_try;   /* MAIL_BLOCK: it has not run yet */
     bool is_lock_wanted; /* `wait` stands in the queues */
@@ -44,6 +51,7 @@ struct blocker_part {
     struct lock_request wait;
     struct slice woken_key; /* the one to be served from; in blocked_key or in the arguments */
     uint16_t woken_db;
+    struct wheel_node retry; /* when the keys are to be looked at again; spare: BLOCK_TIMER_PART */
     uint32_t waiter_count;
     struct waiter *waiters;
 };
@@ -60,6 +68,7 @@ struct blocker {
     uint64_t ticket;       /* its age among those who wait */
     uint32_t waited_count; /* of the declared keys: those that are waited for */
     struct wheel_node timer;
+    enum block_end wanted_end; /* when the timer is due */
     bool is_retired;
     uint32_t home_count;
     uint32_t part_count;
@@ -87,3 +96,6 @@ struct block_table {
 /** Wait at this shard, which owns the part, for those of the views that are marked. */
 void block_register(struct shard *shard, struct blocker_part *part, const struct view *views,
                     uint32_t view_count);
+
+/** A part's retry is due. Its owner's thread. */
+void block_part_due(struct shard *shard, struct wheel_node *node);

@@ -12,6 +12,7 @@
  */
 #include "shard/block_internal.h"
 #include "shard/change.h"
+#include "shard/commandlog.h"
 #include "shard/execute.h"
 #include "shard/tracking.h"
 #include "shard/view_set.h"
@@ -160,6 +161,7 @@ block_register_loan(struct shard *shard, struct loan *loan)
 static void
 unregister(struct shard *shard, struct blocker_part *part)
 {
+    wheel_remove(&shard->block->wheel, &part->retry);
     for (uint32_t i = 0; i < part->waiter_count; i++) {
         struct waiter *waiter = &part->waiters[i];
         list_remove(&waiter->key_link);
@@ -261,6 +263,7 @@ wait_run(struct router *router, struct blocker_part *part)
     call.flags |= CALL_MAY_BLOCK | (part->is_first_try ? 0 : CALL_WOKEN);
     call.views = views;
     call.view_count = set.declared_count;
+    struct commandlog_entry *others = commandlog_take(shard);
     call_run(&call);
     if (UNLIKELY((call.flags & CALL_TRACK) != 0) && part->is_first_try) {
         tracking_mark(&call, false);
@@ -275,6 +278,9 @@ wait_run(struct router *router, struct blocker_part *part)
     }
     execute_commit(shard, request, &call, set.views, set.count);
     call_finish(&call);
+    /* A command that goes on waiting has left none. */
+    part->logged = commandlog_take(shard);
+    commandlog_restore(shard, others);
     heap_free(views);
     view_set_destroy(&set);
     part->is_first_try = false;
@@ -288,6 +294,16 @@ part_claim(struct blocker_part *part)
     uint32_t waiting = BLOCKER_WAITING;
     return atomic_compare_exchange_strong_explicit(&part->blocker->state, &waiting, BLOCKER_SERVING,
                                                    memory_order_acq_rel, memory_order_acquire);
+}
+
+/** Look at the part's keys in a millisecond, whether they change or not. */
+static void
+part_look_again(struct shard *shard, struct blocker_part *part)
+{
+    if (part->waiter_count > 0 && part->retry.place == WHEEL_NOWHERE) {
+        part->retry.deadline_ms = shard->now_ms + 1;
+        wheel_add(&shard->block->wheel, &part->retry);
+    }
 }
 
 static void
@@ -355,7 +371,10 @@ static void
 part_proceed(struct router *router, struct blocker_part *part)
 {
     if (!part_claim(part)) {
-        part_unlock(router, part); /* MAIL_BLOCK_CANCEL is on its way */
+        /* MAIL_BLOCK_CANCEL is on its way, or another owner runs the command, perhaps in vain: then
+         * the key that is ready here must not be forgotten. */
+        part_unlock(router, part);
+        part_look_again(router->shard, part);
         return;
     }
     if (part->is_foreign) {
@@ -489,6 +508,19 @@ block_key_changed(struct shard *shard, uint16_t db, struct slice key, uint64_t h
 }
 
 void
+block_flushed(struct shard *shard, uint32_t db)
+{
+    struct block_table *table = shard->block;
+    for (uint32_t i = 0; i < table->bucket_count; i++) {
+        for (struct blocked_key *key = table->buckets[i]; key != NULL; key = key->next) {
+            if (key->db == db || db == UINT32_MAX) {
+                key_ready(shard, key);
+            }
+        }
+    }
+}
+
+void
 block_swapped(struct shard *shard, uint32_t db_a, uint32_t db_b)
 {
     struct block_table *table = shard->block;
@@ -522,6 +554,16 @@ key_serve(struct shard *shard, struct blocked_key *key)
     }
     key->is_pinned = false;
     key_drop_unused(shard, key);
+}
+
+void
+block_part_due(struct shard *shard, struct wheel_node *node)
+{
+    struct blocker_part *part = container_of(node, struct blocker_part, retry);
+    for (uint32_t i = 0; i < part->waiter_count; i++) {
+        key_ready(shard, part->waiters[i].key);
+    }
+    block_serve_ready(shard);
 }
 
 void

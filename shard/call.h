@@ -54,7 +54,7 @@ struct call {
 #define CALL_IN_MULTI (1u << 5)  /* one of several commands with the same views */
 #define CALL_MAY_BLOCK (1u << 2) /* call_block() will wait; not so inside MULTI and scripts */
 #define CALL_BLOCKS (1u << 3)    /* it was called */
-#define CALL_WOKEN (1u << 6)     /* it has waited; of what it waits for it sees one key only */
+#define CALL_WOKEN (1u << 7)     /* it has waited; of what it waits for it sees one key only */
 #define CALL_GROWS (1u << 4)     /* call_key() was asked for keys that are not borrowed yet */
 #define CALL_TRACK (1u << 6)     /* what it reads is tracked; see shard/tracking.h */
 

@@ -11,13 +11,13 @@
 void
 change_tell(struct shard *shard, const struct change *change)
 {
-    if ((shard->interest & INTEREST_WATCH) != 0) {
+    if ((shard->interest & INTEREST_WATCH) != 0 && !change->is_quiet) {
         watch_key_changed(shard, change->db, change->key, change->hash);
     }
     if ((shard->interest & INTEREST_BLOCK) != 0) {
         block_key_changed(shard, change->db, change->key, change->hash);
     }
-    if ((shard->interest & INTEREST_TRACKING) != 0) {
+    if ((shard->interest & INTEREST_TRACKING) != 0 && !change->is_quiet) {
         tracking_key_changed(shard, change);
     }
 }
@@ -27,6 +27,9 @@ change_flush(struct shard *shard, uint32_t db)
 {
     if ((shard->interest & INTEREST_WATCH) != 0) {
         watch_flushed(shard, db);
+    }
+    if ((shard->interest & INTEREST_BLOCK) != 0) {
+        block_flushed(shard, db);
     }
     tracking_flushed(shard);
 }

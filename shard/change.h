@@ -21,6 +21,7 @@ struct change {
     uint16_t db;
     uint16_t slot;
     uint8_t type;        /* enum value_type; VALUE_NONE: it is gone */
+    bool is_quiet;       /* for those who block on it alone */
     uint64_t session_id; /* whose command did it; 0: nobody's (expiry, eviction) */
 };
 

@@ -294,13 +294,19 @@ static bool
 start_postponed(struct client *client)
 {
     struct client_postponed *postponed = client->postponed;
-    enum router_verdict verdict = router_start(client->room->shard, &client->lane,
-                                               &postponed->request, postponed->arguments.buffer);
+    struct shard *shard = client->room->shard;
+    uint32_t flags_before = client->session.flags;
+    /* An EXEC that it has waited for may have changed what the session says. */
+    adopt_session(&client->session, &postponed->request, shard->now_ms);
+    enum router_verdict verdict =
+        router_start(shard, &client->lane, &postponed->request, postponed->arguments.buffer);
     if (verdict == ROUTER_FULL) {
         client_ready(client);
     }
     if (verdict == ROUTER_STARTED) {
         client_postponed_delete(client);
+    } else {
+        client->session.flags = flags_before;
     }
     return verdict == ROUTER_STARTED && !wants_to_close(client);
 }
@@ -346,10 +352,8 @@ start_batch(struct client *client, uint32_t count, struct ring_buffer *buffer)
                 client_ready(client);
                 shard->counters.mail_put_off_count++;
             }
-            if (request->large_raw == NULL) {
-                /* It is adopted again with the next try: what SKIP has muted stays to be muted. */
-                client->session.flags = flags_before;
-            }
+            /* It is adopted again with the next try: what SKIP has muted stays to be muted. */
+            client->session.flags = flags_before;
             put_back(client, i, count, buffer);
             return false;
         }

@@ -211,6 +211,8 @@ struct command {
     bool (*grows)(const struct slice *argv, uint32_t argc);
     /** Of a CMD_BLOCKING command: may these arguments make it wait? NULL: always. */
     bool (*may_block)(const struct slice *argv, uint32_t argc);
+    /** SCOPE_LOCAL: it may call call_block() without keys (WAIT). */
+    bool is_waiting;
     /** What it replies when its time has passed; NULL: a null array. */
     void (*timed_out)(struct reply *reply, const struct slice *argv, uint32_t argc);
     /** SCOPE_KEYS: does the session's state forbid it? Replies the error then. At the coordinator,

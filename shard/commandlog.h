@@ -64,6 +64,15 @@ commandlog_take(struct shard *shard)
     return entries;
 }
 
+/** Put back what commandlog_take() gave, when the entries of a command within another one have been
+ * taken. */
+static inline void
+commandlog_restore(struct shard *shard, struct commandlog_entry *entries)
+{
+    ASSERT(shard->commandlog.unsettled == NULL);
+    shard->commandlog.unsettled = entries;
+}
+
 /** Put `entries` in front of others that travel. */
 struct commandlog_entry *commandlog_join(struct commandlog_entry *entries,
                                          struct commandlog_entry *others);

@@ -13,6 +13,7 @@
 
 struct gather_node {
     struct mail mail;
+    struct gather_node *next; /* in router->held_parts */
     struct gather *gather;
     struct part *part;
 };
@@ -131,9 +132,29 @@ void
 gather_part(struct router *router, struct mail *mail)
 {
     struct gather_node *node = container_of(mail, struct gather_node, mail);
-    struct part *part = node->part;
-    part_run(router, part);
-    router_post(router, part->coordinator, MAIL_PART_HOME, mail);
+    if (UNLIKELY(lock_shard_is_lent(router->shard->locks))) {
+        /* Somebody has closed the shard, perhaps for several steps: nobody sees it between them. */
+        node->next = router->held_parts;
+        router->held_parts = node;
+        return;
+    }
+    part_run(router, node->part);
+    router_post(router, node->part->coordinator, MAIL_PART_HOME, mail);
+}
+
+void
+gather_release(struct router *router)
+{
+    struct gather_node *node = router->held_parts;
+    if (LIKELY(node == NULL) || lock_shard_is_lent(router->shard->locks)) {
+        return;
+    }
+    router->held_parts = NULL;
+    while (node != NULL) {
+        struct gather_node *next = node->next;
+        gather_part(router, &node->mail);
+        node = next;
+    }
 }
 
 void

@@ -214,33 +214,37 @@ lender_return(struct router *router, struct loan *loan)
         watch_remove(shard, loan->session_id);
     }
     if (!loan->is_unused) {
-        uint32_t interest = shard->interest;
-        if (router_fault_hit(router, ROUTER_FAULT_NO_WATCH_MARKS)) {
-            shard->interest &= ~INTEREST_WATCH;
-        }
+        uint32_t hidden = router_fault_hit(router, ROUTER_FAULT_NO_WATCH_MARKS)
+                              ? shard->interest & INTEREST_WATCH
+                              : 0;
+        shard->interest &= ~hidden;
         loan_commit(shard, loan);
-        shard->interest |= interest & INTEREST_WATCH;
+        shard->interest |= hidden;
         if (loan->part != NULL) {
             part_run(router, loan->part);
         }
         if (loan->block_part != NULL && !router_fault_hit(router, ROUTER_FAULT_LATE_WAIT)) {
             block_register_loan(shard, loan);
         }
-        if (UNLIKELY((shard->interest & INTEREST_READY) != 0) &&
-            !router_fault_hit(router, ROUTER_FAULT_NO_WAKE)) {
-            block_serve_ready(shard); /* they queue behind this loan, ahead of younger ones */
-        }
+    }
+    /* Also what an EXEC's steps have made ready while the shard was closed. */
+    if (UNLIKELY((shard->interest & INTEREST_READY) != 0) &&
+        !router_fault_hit(router, ROUTER_FAULT_NO_WAKE)) {
+        block_serve_ready(shard); /* they queue behind this loan, ahead of younger ones */
     }
     mark_shared_home(shard, loan);
     lock_request_leave(shard->locks, &hold->request, &router->ready);
+    bool is_late = loan->block_part != NULL && router_fault_hit(router, ROUTER_FAULT_LATE_WAIT);
+    /* The coordinator's from here on: it may free the loan at any moment. */
     router_post(router, hold->coordinator, MAIL_DONE, &loan->mail);
     if (hold->is_wound_out) {
         hold->is_over = true;
     } else {
         hold_delete(hold);
     }
+    gather_release(router);
     lender_serve(router);
-    if (loan->block_part != NULL && router_fault_hit(router, ROUTER_FAULT_LATE_WAIT)) {
+    if (is_late) {
         block_register_loan(shard, loan);
     }
 }

@@ -419,7 +419,7 @@ lane_deliver(struct lane *lane, const struct delivery *delivery)
     }
     /* The lane owes nothing but the confirmation of UNSUBSCRIBE: messages go in front of it. */
     bool is_leaving = UNLIKELY((session->flags & SESSION_LEAVING) != 0);
-    output_push(is_leaving ? lane->output : lane_output(lane), delivery, session->protocol);
+    output_push(is_leaving ? lane->output : lane_push_output(lane), delivery, session->protocol);
     lane_pushed(lane);
 }
 

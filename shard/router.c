@@ -190,6 +190,10 @@ reply_rejection(struct shard *shard, struct reply *reply, const struct request *
     call_prepare(&call, shard, request, reply, NULL);
     if (command->subcommand_count > 0 && request->argc >= 2) {
         call_unknown_subcommand_error(&call);
+    } else if (command->scope == SCOPE_EXEC) {
+        reply_error(reply, "EXECABORT Transaction discarded because of: wrong number of arguments "
+                           "for 'exec' command");
+        stats_reject(shard, command);
     } else {
         call_arity_error(&call);
         stats_reject(shard, command);
@@ -337,6 +341,10 @@ start_many_keys(struct shard *shard, struct lane *lane, struct request *request,
         return ROUTER_STARTED;
     }
     if (!view_set_create(&set, shard, request)) {
+        if (lane->barrier_count > 0) {
+            view_set_destroy(&set);
+            return ROUTER_STALLED;
+        }
         execute_local(shard, request, lane->session, lane_output(lane));
     } else if (UNLIKELY((request->command->flags & CMD_BLOCKING) != 0) &&
                command_may_block(request)) {
@@ -379,6 +387,23 @@ is_paused(const struct shard *shard, const struct lane *lane, const struct reque
     return shard->is_pause_all || (flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
 }
 
+/** A command without keys that may wait: for its time, or CLIENT UNBLOCK. */
+static void
+start_waiting(struct shard *shard, struct lane *lane, const struct request *request)
+{
+    struct reply reply;
+    struct call call;
+    reply_create(&reply, lane_output(lane), request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    call_prepare(&call, shard, request, &reply, lane->session);
+    call.flags |= CALL_MAY_BLOCK;
+    call_run(&call);
+    if ((call.flags & CALL_BLOCKS) != 0) {
+        block_begin(shard->router, lane, request, &call, NULL, 0, 0, INT64_MAX);
+    }
+    call_finish(&call);
+}
+
 /** A session that subscribes or monitors sends a command. FULL: it may, go on. */
 static enum router_verdict
 refuse_limited(struct shard *shard, struct lane *lane, const struct request *request)
@@ -410,6 +435,9 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
               struct ring_buffer *buffer)
 {
     if (UNLIKELY(!is_acceptable(request))) {
+        if (lane->barrier_count > 0) {
+            return ROUTER_STALLED; /* what it waits for may take another place in the lane */
+        }
         if (request->command == NULL && is_http(request)) {
             log_write(
                 shard->node->log, LOG_WARNING_LEVEL,
@@ -421,6 +449,13 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
                 large_raw_drop(shard, request->large_raw);
             }
             return ROUTER_STARTED;
+        }
+        bool is_exec = request->command != NULL && request->command->scope == SCOPE_EXEC;
+        if (is_exec) { /* in MULTI or not: what is watched is forgotten */
+            if (!lane_is_clear(lane)) {
+                return ROUTER_STALLED;
+            }
+            multi_discard(lane->session);
         }
         reject(shard, lane, request);
         if (lane->session->multi != NULL) {
@@ -451,6 +486,10 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
         if (lane->barrier_count > 0 ||
             (UNLIKELY(request->command->is_after_all) && !lane_is_clear(lane))) {
             return ROUTER_STALLED;
+        }
+        if (UNLIKELY(request->command->is_waiting)) {
+            start_waiting(shard, lane, request);
+            return ROUTER_STARTED;
         }
         execute_local(shard, request, lane->session, lane_output(lane));
         return ROUTER_STARTED;

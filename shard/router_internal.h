@@ -15,6 +15,7 @@
 
 struct batch;
 struct blocker_part;
+struct gather_node;
 struct grown_keys;
 struct hold;
 
@@ -34,6 +35,7 @@ struct router {
     struct list ready;   /* lock requests that hold everything now, to be served */
     struct list waiting; /* batches whose next request waits for a lock */
     bool is_serving;
+    struct gather_node *held_parts; /* of commands over all shards, until this one is open again */
 };
 
 static inline bool
@@ -151,6 +153,8 @@ void gather_start(struct router *router, struct lane *lane, const struct request
                   struct ring_buffer *buffer, void *shared);
 void gather_part(struct router *router, struct mail *mail);
 void gather_home(struct router *router, struct mail *mail);
+/** A loan has been returned: run the parts that have waited for a closed shard. */
+void gather_release(struct router *router);
 
 void part_create(struct part *part, struct router *router, const struct request *request,
                  const struct lane *lane, void *shared);

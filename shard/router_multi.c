@@ -130,7 +130,9 @@ start_exec_planned(struct shard *shard, struct lane *lane, struct request *reque
         verdict = ROUTER_STALLED;
     } else if (!has_keys || set.is_one_owner) {
         verdict = start_exec_single(shard, lane, request, &set, buffer);
-    } else if (lane->single_count > 0) {
+    } else if (lane->single_count > 0 ||
+               (request->multi->watches != NULL && lane->transaction_count > 0)) {
+        /* Marks are of the session: those of an EXEC before it are taken back first. */
         verdict = ROUTER_STALLED;
     } else {
         transaction_start_keys(shard->router, lane, request, &set, buffer);
@@ -145,6 +147,9 @@ router_start_exec(struct shard *shard, struct lane *lane, struct request *reques
                   struct ring_buffer *buffer)
 {
     struct session *session = lane->session;
+    if (lane->barrier_count > 0) {
+        return ROUTER_STALLED; /* what it waits for may take another place in the lane */
+    }
     if (session->multi == NULL) {
         return refuse_exec(shard, lane, request, "ERR EXEC without MULTI");
     }

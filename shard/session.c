@@ -189,6 +189,9 @@ session_flag_letters(const struct session *session, char letters[16])
     if ((session->flags & SESSION_MULTI) != 0) {
         letters[count++] = 'x';
     }
+    if (session->blocker != NULL) {
+        letters[count++] = 'b';
+    }
     if ((session->flags & SESSION_CLOSE_AFTER_REPLY) != 0) {
         letters[count++] = 'c';
     }

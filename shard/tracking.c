@@ -163,6 +163,9 @@ tracking_key_changed(struct shard *shard, const struct change *change)
 {
     struct tracking *tracking = shard->tracking;
     struct tracked_key *key = tracking_table_take(&tracking->table, change->key, change->hash);
+    if (LIKELY(key == NULL && tracking->prefixes.count == 0)) {
+        return;
+    }
     tracking_prefix_each(shard, change->key, want_cores, tracking);
     send_invalidations(shard, change->key, key, change->session_id);
     if (key != NULL) {

@@ -258,6 +258,8 @@ transaction_grow(struct router *router, struct transaction *transaction)
     transaction->grown = (struct grown_keys){0};
     transaction_start_grown(router, transaction->lane, &transaction->request, &grown,
                             transaction->loans[0].ticket);
+    /* With a large argument went its memory. It outlives this one's loans, which are home first. */
+    transaction->call.large_raw = NULL;
 }
 
 void
@@ -377,6 +379,7 @@ run_keys(struct router *router, struct transaction *transaction)
         for (uint32_t i = 0; i < transaction->loan_count; i++) {
             transaction->loans[i].is_unused = true;
         }
+        multi_account(router->shard, &transaction->request, router->shard->last_ticks);
         return;
     }
     /* Keys that are lent to others, too, live by their owner's clock alone. */

@@ -260,6 +260,7 @@ view_tell_change(struct shard *shard, const struct view *view, bool was_there)
         .slot = view->slot,
         .type = view->entry == NULL ? VALUE_NONE : view->value.type,
         .session_id = shard->actor_id,
+        .is_quiet = (view->flags & (VIEW_VALUE | VIEW_DEADLINE | VIEW_EDITED)) == 0,
     };
     if (was_there || view->entry != NULL) {
         change_tell(shard, &change);
@@ -300,14 +301,14 @@ view_commit_changes(struct shard *shard, struct view *view)
     if (UNLIKELY((flags & (VIEW_WATCH | VIEW_TRACK_BEFORE)) != 0)) {
         view_commit_session(shard, view);
     }
-    if ((flags & VIEW_VALUE) != 0) {
+    if ((flags & (VIEW_VALUE | VIEW_QUIET)) != 0) {
         view_commit_value(shard, view);
     } else if ((flags & VIEW_DEADLINE) != 0) {
         view->entry = keyspace_deadline_set(&shard->keyspace, view->db, view->slot, view->hash,
                                             view->entry, view->deadline_ms);
     }
     struct slot *slot = keyspace_slot(&shard->keyspace, view->db, view->slot);
-    bool is_changed = (flags & (VIEW_VALUE | VIEW_DEADLINE | VIEW_EDITED)) != 0;
+    bool is_changed = (flags & (VIEW_VALUE | VIEW_DEADLINE | VIEW_EDITED | VIEW_QUIET)) != 0;
     if (slot != NULL) {
         slot->write_count += is_changed;
         slot->read_count += !is_changed;
@@ -542,6 +543,16 @@ view_object_edit(struct call *call, struct view *view, enum value_type type,
     }
     view->value = value_object(type, encoding, object);
     view->flags |= VIEW_VALUE;
+}
+
+void
+view_object_edit_quiet(struct view *view, enum value_type type, enum value_encoding encoding,
+                       void *object)
+{
+    ASSERT((view->flags & VIEW_EXCLUSIVE) != 0);
+    ASSERT(view->value.is_object && view->value.type == (uint8_t)type);
+    view->value = value_object(type, encoding, object);
+    view->flags |= VIEW_QUIET;
 }
 
 void

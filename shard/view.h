@@ -23,10 +23,11 @@ struct call;
 #define VIEW_PINNED (1u << 6) /* the entry's raw is being sent */
 #define VIEW_TAKEN                                                                                 \
     (1u << 7) /* the entry's value was handed to another view: the commit lets go of it */
-#define VIEW_WATCH (1u << 10)        /* the session that commands it watches the key from now on */
-#define VIEW_WAITED (1u << 11)       /* call_block(): the command waits for this key */
-#define VIEW_HIDDEN (1u << 12)       /* CALL_WOKEN: not the key that woke it; looks absent */
-#define VIEW_TRACK (1u << 12)        /* a session that tracks has read it, after any change */
+#define VIEW_QUIET (1u << 8)   /* the value was edited, but not for those who watch or cache it */
+#define VIEW_WATCH (1u << 10)  /* the session that commands it watches the key from now on */
+#define VIEW_WAITED (1u << 11) /* call_block(): the command waits for this key */
+#define VIEW_HIDDEN (1u << 9)  /* CALL_WOKEN: not the key that woke it; looks absent */
+#define VIEW_TRACK (1u << 12)  /* a session that tracks has read it, after any change */
 #define VIEW_TRACK_BEFORE (1u << 13) /* ... before a command that may have changed it */
 
 /** What says how to open a view; all else came later. */
@@ -121,6 +122,10 @@ view_object(const struct view *view)
  */
 void view_object_edit(struct call *call, struct view *view, enum value_type type,
                       enum value_encoding encoding, void *object);
+/** The same for a change of an existing key that those who WATCH it, or keep it in a client-side
+ * cache, do not hear of: what consumer groups have read, say. Those who block on it do. */
+void view_object_edit_quiet(struct view *view, enum value_type type, enum value_encoding encoding,
+                            void *object);
 /** The key gets a new collection in place of whatever it held, which is freed. Keeps the deadline
  * (STORE commands remove it with view_deadline_set()). The view owns `object` from now on. */
 void view_object_set(struct call *call, struct view *view, enum value_type type,

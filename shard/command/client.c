@@ -305,6 +305,19 @@ static const struct command_argument client_kill_arguments_filter[] = {
     {.kind = ARGUMENT_END},
 };
 
+static const struct command_argument client_unblock_arguments_reason[] = {
+    {.kind = ARGUMENT_PURE_TOKEN, .name = "timeout", .token = "TIMEOUT"},
+    {.kind = ARGUMENT_PURE_TOKEN, .name = "error", .token = "ERROR"},
+    {.kind = ARGUMENT_END},
+};
+static const struct command_argument client_unblock_arguments[] = {
+    {.kind = ARGUMENT_INTEGER, .name = "client-id"},
+    {.kind = ARGUMENT_ONEOF,
+     .name = "timeout_error",
+     .is_optional = true,
+     .arguments = client_unblock_arguments_reason},
+    {.kind = ARGUMENT_END},
+};
 static const struct command_argument client_kill_arguments[] = {
     {.kind = ARGUMENT_ONEOF, .name = "filter", .arguments = client_kill_arguments_filter},
     {.kind = ARGUMENT_END},
@@ -472,6 +485,22 @@ static const struct command client_subcommands[] = {
         .complexity = "O(1)",
         .summary = "Describes this connection in a line.",
         .tips = nondeterministic_output_tips,
+    },
+    {
+        .name = "unblock",
+        .parent = "client",
+        .run = client_unblock,
+        .part = client_unblock_part,
+        .scope = SCOPE_ALL,
+        .check = client_unblock_check,
+        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
+        .arity = -3,
+        .group = GROUP_CONNECTION,
+        .categories = ACL_CONNECTION,
+        .since = "5.0.0",
+        .complexity = "O(N) with N clients",
+        .summary = "Ends the wait of a client that a command blocks, whichever core it is on.",
+        .arguments = client_unblock_arguments,
     },
     {
         .name = "kill",

@@ -34,6 +34,10 @@ void client_trackinginfo(struct call *call);
 extern const struct command_argument client_tracking_arguments[];
 extern const struct command_argument client_caching_arguments[];
 
+bool client_unblock_check(struct call *call);
+void client_unblock_part(struct part *part);
+void client_unblock(struct call *call);
+
 bool client_kill_check(struct call *call);
 void client_kill_part(struct part *part);
 void client_kill(struct call *call);

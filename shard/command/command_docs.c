@@ -81,7 +81,9 @@ reply_arguments(struct reply *reply, const struct command_argument *arguments, u
         struct reply_later later = reply_later(reply);
         uint64_t field_count = reply_text(reply, "name", argument->name);
         field_count += reply_text(reply, "type", argument_kind_names[argument->kind]);
-        if (argument->kind == ARGUMENT_KEY && argument->key_spec_index >= 0) {
+        bool has_keys = argument->kind == ARGUMENT_KEY ||
+                        (argument->kind == ARGUMENT_PATTERN && argument->key_spec_index > 0);
+        if (has_keys && argument->key_spec_index >= 0) {
             reply_bulk_string(reply, "key_spec_index");
             reply_i64(reply, argument->key_spec_index);
             field_count++;

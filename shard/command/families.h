@@ -54,6 +54,7 @@
     X(memory_family)                                                                               \
     X(connection_family)                                                                           \
     X(multi_family)                                                                                \
+    X(wait_family)                                                                                 \
     X(client_family)                                                                               \
     X(server_family)                                                                               \
     X(info_family)                                                                                 \
@@ -112,6 +113,7 @@ extern const struct command_family object_family;
 extern const struct command_family memory_family;
 extern const struct command_family connection_family;
 extern const struct command_family multi_family; /* MULTI EXEC DISCARD WATCH UNWATCH */
+extern const struct command_family wait_family;  /* WAIT WAITAOF */
 extern const struct command_family client_family;
 extern const struct command_family server_family;
 extern const struct command_family info_family;

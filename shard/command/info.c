@@ -14,6 +14,7 @@
  */
 #include "core/clock.h"
 #include "core/heap.h"
+#include "shard/block.h"
 #include "shard/command/families.h"
 #include "shard/command/info_internal.h"
 #include "shard/pubsub.h"
@@ -199,6 +200,7 @@ info_part(struct part *part)
     info->channel_count = pubsub_channel_count(shard, TOPIC_CHANNEL);
     info->shard_channel_count = pubsub_channel_count(shard, TOPIC_SHARD_CHANNEL);
     info->pattern_count = pubsub_pattern_count(shard);
+    info->blocked_count = block_client_count(shard);
     info->tracking_session_count = tracking_session_count(shard);
     info->tracking_key_count = tracking_key_count(shard);
     info->tracking_item_count = tracking_item_count(shard);
@@ -235,6 +237,7 @@ info_sum_add(struct info_sum *sum, const struct info_part *info)
     sum->channel_count += info->channel_count;
     sum->shard_channel_count += info->shard_channel_count;
     sum->pattern_count = MAX(sum->pattern_count, info->pattern_count);
+    sum->blocked_count += info->blocked_count;
     sum->tracking_session_count += info->tracking_session_count;
     sum->tracking_key_count += info->tracking_key_count;
     sum->tracking_item_count += info->tracking_item_count;

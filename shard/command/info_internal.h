@@ -70,6 +70,7 @@ struct info_part {
     uint64_t channel_count;       /* subscribed channels whose home it is */
     uint64_t shard_channel_count; /* the same of sharded ones */
     uint64_t pattern_count;       /* every shard knows all */
+    uint64_t blocked_count;       /* clients that wait */
     uint64_t tracking_session_count;
     uint64_t tracking_key_count;
     uint64_t tracking_item_count;
@@ -101,6 +102,7 @@ struct info_sum {
     uint64_t channel_count;
     uint64_t shard_channel_count;
     uint64_t pattern_count;
+    uint64_t blocked_count; /* clients that wait */
     uint64_t tracking_session_count;
     uint64_t tracking_key_count;
     uint64_t tracking_item_count;

@@ -92,10 +92,11 @@ info_clients(const struct info_sum *sum, struct output *out)
     info_print(out,
                "connected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:%lld\r\n"
                "client_recent_max_input_buffer:%llu\r\nclient_recent_max_output_buffer:%llu\r\n"
-               "blocked_clients:0\r\ntracking_clients:%llu\r\nclients_in_timeout_table:0\r\n",
+               "blocked_clients:%llu\r\ntracking_clients:%llu\r\nclients_in_timeout_table:0\r\n",
                (unsigned long long)sum->session_count, (long long)sum->config->maxclients,
                (unsigned long long)sum->session_input_size_max,
                (unsigned long long)sum->session_output_size_max,
+               (unsigned long long)sum->blocked_count,
                (unsigned long long)sum->tracking_session_count);
 }
 

@@ -436,7 +436,7 @@ xsetid_run(struct call *call)
     if (!stream_id_is_zero(options.deleted_id_max)) {
         stream->deleted_id_max = options.deleted_id_max;
     }
-    stream_to_view(call, view, stream);
+    stream_to_view_quiet(view, stream);
     call_effect_same(call, view);
     call_event(call, view, NOTIFY_STREAM, "xsetid");
     reply_ok(call->reply);

@@ -110,7 +110,11 @@ xgroup_create(struct call *call)
         reply_error(call->reply, "BUSYGROUP Consumer Group name already exists");
         return;
     }
-    stream_to_view(call, view, stream);
+    if (is_new) {
+        stream_to_view(call, view, stream);
+    } else {
+        stream_to_view_quiet(view, stream);
+    }
     call_effect_same(call, view);
     call_event(call, view, NOTIFY_STREAM, "xgroup-create");
     reply_ok(call->reply);
@@ -141,7 +145,7 @@ xgroup_setid(struct call *call)
     }
     group->last_id = id;
     group->read_count = options.read_count;
-    stream_to_view(call, view, stream);
+    stream_to_view_quiet(view, stream);
     call_effect_same(call, view);
     call_event(call, view, NOTIFY_STREAM, "xgroup-setid");
     reply_ok(call->reply);
@@ -161,7 +165,7 @@ xgroup_destroy(struct call *call)
         return;
     }
     struct stream *rest = stream_group_take(stream, group);
-    stream_to_view(call, view, stream);
+    stream_to_view_quiet(view, stream);
     stream_drop(call, rest);
     call_effect_same(call, view);
     call_event(call, view, NOTIFY_STREAM, "xgroup-destroy");
@@ -181,7 +185,7 @@ xgroup_createconsumer(struct call *call)
         reply_i64(call->reply, 0);
         return;
     }
-    stream_to_view(call, view, stream);
+    stream_to_view_quiet(view, stream);
     call_effect_same(call, view);
     call_event(call, view, NOTIFY_STREAM, "xgroup-createconsumer");
     reply_i64(call->reply, 1);
@@ -204,7 +208,7 @@ xgroup_delconsumer(struct call *call)
     reply_i64(call->reply, (int64_t)consumer->pending.count);
     struct stream *rest;
     stream_consumer_remove(stream, group, consumer, &rest);
-    stream_to_view(call, view, stream);
+    stream_to_view_quiet(view, stream);
     stream_drop(call, rest);
     call_effect_same(call, view);
     call_event(call, view, NOTIFY_STREAM, "xgroup-delconsumer");
@@ -257,7 +261,7 @@ xack_run(struct call *call)
         count += stream_pending_remove(stream, group, id);
     }
     if (count > 0) {
-        stream_to_view(call, view, stream);
+        stream_to_view_quiet(view, stream);
         call_effect_same(call, view);
     }
     reply_i64(call->reply, count);

@@ -217,7 +217,7 @@ stream_consumer_visit(struct stream_reader *reader, struct slice name)
     if (reader->consumer == NULL) {
         reader->consumer =
             stream_consumer_create(reader->stream, reader->group, name, call->now_ms);
-        stream_to_view(call, reader->view, reader->stream);
+        stream_to_view_quiet(reader->view, reader->stream);
         struct slice argv[] = {SLICE("XGROUP"), SLICE("CREATECONSUMER"), reader->view->key,
                                stream_group_name(reader->group), name};
         call_effect(call, reader->view, argv, ARRAY_COUNT(argv));

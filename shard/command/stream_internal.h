@@ -22,6 +22,14 @@ stream_to_view(struct call *call, struct view *view, struct stream *stream)
     view_object_edit(call, view, VALUE_STREAM, ENCODING_STREAM, stream);
 }
 
+/** The view's stream has the same entries as before, but its groups or what it knows of its past
+ * were changed: nobody who watches it hears of that. */
+static inline void
+stream_to_view_quiet(struct view *view, struct stream *stream)
+{
+    view_object_edit_quiet(view, VALUE_STREAM, ENCODING_STREAM, stream);
+}
+
 static inline struct stream_limits
 stream_limits_of(const struct call *call)
 {

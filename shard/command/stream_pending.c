@@ -15,6 +15,8 @@
 /** XAUTOCLAIM looks at so many pending entries for each that it may claim. */
 #define ATTEMPT_COUNT_FACTOR 10
 #define AUTOCLAIM_COUNT_DEFAULT 100
+/** redis-server sets memory for so many ids aside, which no address space has room for. */
+#define AUTOCLAIM_COUNT_MAX (INT64_C(1) << 43)
 
 /* ---- XPENDING ---- */
 
@@ -318,7 +320,7 @@ xclaim_run(struct call *call)
         stream_effect_group(reader);
     }
     if (is_ahead || claim.is_told) {
-        stream_to_view(call, view, reader->stream);
+        stream_to_view_quiet(view, reader->stream);
     }
 }
 
@@ -411,6 +413,11 @@ xautoclaim_run(struct call *call)
     if (claim.reader.group == NULL) {
         return;
     }
+    if (count >= AUTOCLAIM_COUNT_MAX) {
+        reply_error(call->reply, "ERR Insufficient memory, failed allocating transient memory, "
+                                 "COUNT too high.");
+        return;
+    }
     claim.reader.stream = stream_of_view(view);
     struct id_list claimed = {0};
     struct id_list forgotten = {0};
@@ -428,7 +435,7 @@ xautoclaim_run(struct call *call)
     heap_free(claimed.ids);
     heap_free(forgotten.ids);
     if (claim.is_told) {
-        stream_to_view(call, view, claim.reader.stream);
+        stream_to_view_quiet(view, claim.reader.stream);
     }
 }
 

@@ -434,7 +434,7 @@ group_serve(struct call *call, const struct read_options *options, struct view *
     } else {
         history_reply(&reader, from, options->count);
     }
-    stream_to_view(call, view, stream);
+    stream_to_view_quiet(view, stream);
 }
 
 static void
@@ -475,6 +475,9 @@ read_run(struct call *call, bool is_group)
         call_count(call, call->views[i]);
         if (!view_exists(call->views[i])) {
             continue;
+        }
+        if ((call->flags & CALL_WOKEN) != 0 && answer.count > 0) {
+            break; /* named twice */
         }
         if (is_group) {
             group_serve(call, &options, call->views[i], ids[i], &answer);

@@ -67,6 +67,11 @@ trim_first_node(struct stream *stream, const struct stream_trim *trim)
         }
         position = stream_node_entry_next(node, &entry);
     }
+    if (marked_count == head.count) {
+        /* Behind the threshold it has deleted entries only. */
+        stream_node_drop(stream, place, 0);
+        return (uint64_t)marked_count;
+    }
     node = stream_node_count_deleted(node, marked_count);
     stream_node_set(stream, place, old_size, node);
     return (uint64_t)marked_count;

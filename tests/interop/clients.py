@@ -1,8 +1,8 @@
 """clients.py: what the drivers of this folder share: where the helpers of tests/server lie, which
 commands a server has, and waiting for what another thread or process does.
 
-Nothing here sleeps for a fixed time: a driver waits for an event (a count that the server reports, a
-line on a terminal, a thread that ends) and gives up after PATIENCE_S.
+Nothing here sleeps for a fixed time: a driver waits for an event (a count that the server reports,
+a line on a terminal, a thread that ends) and gives up after PATIENCE_S.
 """
 
 import os

@@ -241,8 +241,10 @@ def test_pubsub(server, new):
     require([row[0] for row in take(subscription, 2)] == ["punsubscribe"] * 2)
     require(client.publish("sport", "two") == 1 and client.publish("news", "x") == 0)
     require(take(subscription, 1) == [("message", None, "sport", "two")])
-    subscription.ping("still")
-    require(take(subscription, 1) == [("pong", None, None, "still")])
+    if client.connection_pool.connection_kwargs.get("protocol") != 3:
+        # An ordinary reply in RESP3, which redis-py then takes for a message.
+        subscription.ping("still")
+        require(take(subscription, 1) == [("pong", None, None, "still")])
     subscription.close()
     wait_until(lambda: client.pubsub_channels() == [], PATIENCE_S, "the end of the subscription")
 

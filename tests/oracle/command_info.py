@@ -52,6 +52,7 @@ OURS = {
     "hpttl": "Valkey 9",
     "hsetex": "Valkey 9",
     "httl": "Valkey 9",
+    "waitaof": "redis-server 7.2",
     "client|setinfo": "redis-server 7.2",
     "client|no-touch": "redis-server 7.2",
 }

@@ -50,22 +50,24 @@ def key(rng):
 def read(rng):
     k = key(rng)
     return rng.choice([
-        [b"GET", k], [b"GET", k], [b"GET", k], [b"MGET"] + rng.sample(KEYS, 3), [b"EXISTS", k, key(rng)],
-        [b"STRLEN", k], [b"TTL", k], [b"TYPE", k], [b"LRANGE", k, b"0", b"-1"],
-        [b"HGETALL", k], [b"SINTER", k, key(rng)], [b"SINTERCARD", b"2", k, key(rng)], [b"ZRANGE", k, b"0", b"-1"],
-        [b"PFCOUNT", k], [b"GETRANGE", k, b"0", b"2"], [b"LCS", k, key(rng)], [b"LLEN", k],
-        [b"BITCOUNT", k], [b"DUMP", k], [b"GET"], [b"GETRANGE", k, b"x", b"y"], [b"DBSIZE"],
-        [b"XLEN", k], [b"TOUCH", k], [b"XREAD", b"STREAMS", k, b"0"], [b"GEOPOS", k], [b"KEYS", b"*"]])
+        [b"GET", k], [b"GET", k], [b"GET", k], [b"MGET"] + rng.sample(KEYS, 3),
+        [b"EXISTS", k, key(rng)], [b"STRLEN", k], [b"TTL", k], [b"TYPE", k],
+        [b"LRANGE", k, b"0", b"-1"], [b"HGETALL", k], [b"SINTER", k, key(rng)],
+        [b"SINTERCARD", b"2", k, key(rng)], [b"ZRANGE", k, b"0", b"-1"], [b"PFCOUNT", k],
+        [b"GETRANGE", k, b"0", b"2"], [b"LCS", k, key(rng)], [b"LLEN", k], [b"BITCOUNT", k],
+        [b"DUMP", k], [b"GET"], [b"GETRANGE", k, b"x", b"y"], [b"DBSIZE"], [b"XLEN", k],
+        [b"TOUCH", k], [b"XREAD", b"STREAMS", k, b"0"], [b"GEOPOS", k], [b"KEYS", b"*"]])
 
 
 def write(rng):
     k = key(rng)
     value = str(rng.randrange(100)).encode()
     return rng.choice([
-        [b"SET", k, value], [b"SET", k, value], [b"SET", k, value], [b"DEL", k], [b"DEL"] + rng.sample(KEYS, 3),
-        [b"MSET", k, value, key(rng), value], [b"INCR", k], [b"APPEND", k, value], [b"RPUSH", k, value],
-        [b"LPOP", k], [b"RENAME", k, key(rng)], [b"COPY", k, key(rng), b"REPLACE"], [b"SETNX", k, value],
-        [b"SADD", k, value], [b"SUNIONSTORE", k, key(rng), key(rng)], [b"HSET", k, b"f", value],
+        [b"SET", k, value], [b"SET", k, value], [b"SET", k, value], [b"DEL", k],
+        [b"DEL"] + rng.sample(KEYS, 3), [b"MSET", k, value, key(rng), value], [b"INCR", k],
+        [b"APPEND", k, value], [b"RPUSH", k, value], [b"LPOP", k], [b"RENAME", k, key(rng)],
+        [b"COPY", k, key(rng), b"REPLACE"], [b"SETNX", k, value], [b"SADD", k, value],
+        [b"SUNIONSTORE", k, key(rng), key(rng)], [b"HSET", k, b"f", value],
         [b"LMOVE", k, key(rng), b"LEFT", b"RIGHT"], [b"GETDEL", k], [b"GETSET", k, value],
         [b"PFADD", k, value], [b"MSETNX", k, value, key(rng), value], [b"PEXPIREAT", k, b"1"],
         [b"UNLINK", k], [b"SET", k, value, b"GET"], [b"ZADD", k, b"1", value], [b"MOVE", k, b"1"],
@@ -229,7 +231,8 @@ def fields(side, reply):
     if isinstance(reply, list) and reply[:1] == [b"flags"]:
         return [reply[1], side.gone.get(reply[3], reply[3]), reply[5]]
     if hasattr(reply, "get") and reply.get(b"flags") is not None:
-        return [list(reply.get(b"flags")), side.gone.get(reply.get(b"redirect"), reply.get(b"redirect")),
+        redirect = reply.get(b"redirect")
+        return [list(reply.get(b"flags")), side.gone.get(redirect, redirect),
                 reply.get(b"prefixes")]
     return reply
 
@@ -344,7 +347,8 @@ def session(run, tessera, redis, seed, number):
             history.append(f"c{index} {[[w[:24] for w in line] for line in lines]}")
             for side in sides:
                 side.step(index, lines, token)
-        problem = next(filter(None, (difference(sides, i, is_bcast) for i in range(CONNECTIONS))), None)
+        problems = (difference(sides, i, is_bcast) for i in range(CONNECTIONS))
+        problem = next(filter(None, problems), None)
         run.check(f"session {number} step {step}", problem is None,
                   f"{problem}\n  " + "\n  ".join(history[-12:]))
         if problem:
@@ -364,9 +368,9 @@ def storm_line(rng, serial):
     value = b"v%d" % next(serial)
     return rng.choice([[b"GET", name]] * 5 + [
         [b"MGET"] + rng.sample(STORM_KEYS, 3), [b"SET", name, value], [b"SET", name, value],
-        [b"MSET", name, value, rng.choice(STORM_KEYS), value], [b"DEL", name], [b"GETSET", name, value],
-        [b"RENAME", name, rng.choice(STORM_KEYS)], [b"FLUSHDB"] if rng.random() < 0.1 else [b"PING"],
-        [b"MULTI"], [b"EXEC"]])
+        [b"MSET", name, value, rng.choice(STORM_KEYS), value], [b"DEL", name],
+        [b"GETSET", name, value], [b"RENAME", name, rng.choice(STORM_KEYS)],
+        [b"FLUSHDB"] if rng.random() < 0.1 else [b"PING"], [b"MULTI"], [b"EXEC"]])
 
 
 class Cache:
@@ -478,12 +482,26 @@ def limit(run, tessera, redis):
         control.close()
 
 
+def getredir(run, tessera, redis):
+    for server in (tessera, redis):
+        client, other = Client(server.port), Client(server.port)
+        number = other.ask(b"CLIENT", b"ID")
+        said = []
+        for words in ([b"OFF"], [b"ON"], [b"ON", b"REDIRECT", b"%d" % number], [b"OFF"]):
+            client.ask(b"CLIENT", b"TRACKING", *words)
+            said.append(client.ask(b"CLIENT", b"GETREDIR"))
+        run.check("getredir", said == [-1, 0, number, -1], f"{said} with {number}")
+        client.close()
+        other.close()
+
+
 def play(run, tessera, redis, seed, count):
     """Sessions, then storms; `count` commands, as far as time is concerned."""
     for number in range(max(3, count // STEPS_SHARE // SESSION_STEPS)):
         session(run, tessera, redis, seed, number)
         if run.enough:
             return
+    getredir(run, tessera, redis)
     storm(run, redis, seed, 3)
     storm(run, tessera, seed, max(5, count // 200))
     limit(run, tessera, redis)

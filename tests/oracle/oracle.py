@@ -23,6 +23,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
 import family_bits  # noqa: E402
+import family_blocking  # noqa: E402
 import family_dump  # noqa: E402
 import family_events  # noqa: E402
 import family_geo  # noqa: E402
@@ -33,6 +34,7 @@ import family_pubsub  # noqa: E402
 import family_server  # noqa: E402
 import family_sets  # noqa: E402
 import family_slowlog  # noqa: E402
+import family_sort  # noqa: E402
 import family_stream_type  # noqa: E402
 import family_strings  # noqa: E402
 import family_tracking  # noqa: E402
@@ -101,7 +103,7 @@ SERVER_SHARE = 8  # these commands are slower, and there is less to find: one fo
 FAMILIES = {"strings": family_strings.FAMILY, "bits": family_bits.FAMILY,
             "lists": family_lists.FAMILY, "sets": family_sets.FAMILY, "hashes": family_hashes.FAMILY,
             "zsets": family_zsets.FAMILY, "stream_type": family_stream_type.FAMILY,
-            "geo": family_geo.FAMILY,
+            "geo": family_geo.FAMILY, "sort": family_sort.FAMILY,
             "keys": family_keys.FAMILY, "server": family_server.FAMILY,
             "slowlog": family_slowlog.FAMILY}
 # Not about keys.
@@ -452,7 +454,7 @@ def arguments():
     parser.add_argument("--shards", default="1,2,5")
     parser.add_argument("--io-backend", default=",".join(BACKENDS))
     parser.add_argument("--family", default="strings,bits,lists,sets,hashes,zsets,stream_type,geo,keys,server,slowlog,"
-                        "dump,events,pubsub,tracking,scenarios,streams")
+                        "sort,blocking,multi,dump,events,pubsub,tracking,scenarios,streams")
     parser.add_argument("--round", type=int, help="play this round alone")
     parser.add_argument("--peer", help="test this program instead of tessera-server")
     parser.add_argument("--known", action="store_true", help="list what may differ, and why")
@@ -477,6 +479,9 @@ def cell(run, options, server, redis):
             streams.play(run, server, redis, options.seed, options.count)
         elif name == "dump":
             family_dump.play(run, server, redis, options.seed, options.count)
+        elif name in ("blocking", "multi"):
+            family_blocking.play(run, server, redis, options.seed, options.count // 4,
+                                 name == "multi")
         elif name == "pubsub":
             family_pubsub.play(run, server, redis, options.seed, options.count)
         elif name == "tracking":

@@ -22,7 +22,7 @@ reply_size(const char *text, size_t size)
     long number = strtol(text + 1, NULL, 10);
     if (text[0] == '$' && number >= 0) {
         head += (size_t)number + 2;
-    } else if (text[0] == '*') {
+    } else if (text[0] == '*' || text[0] == '>') {
         for (long i = 0; i < number; i++) {
             size_t element = head < size ? reply_size(text + head, size - head) : 0;
             if (element == 0) {
@@ -86,9 +86,12 @@ gather_answer_is_right(const struct sim_op *op, const char *text, size_t size)
 
 /** What the command itself replies. */
 static bool
-command_answer_is_right(const struct sim_op *op, const char *text, size_t size)
+command_answer_is_right(struct sim_op *op, const char *text, size_t size)
 {
-    if (op->kind == KIND_GATHER) {
+    if (op->sim->shape.theme == THEME_BANK && !sim_bank_answer_is_right(op, text, size)) {
+        return false;
+    }
+    if (op->kind == KIND_GATHER && op->topic_count == 0) {
         return op->is_executed && gather_answer_is_right(op, text, size);
     }
     return op->is_executed && op->expected.size == size &&
@@ -104,7 +107,7 @@ is_text(const char *text, size_t size, const char *wanted)
 static bool
 exec_answer_is_right(struct sim_op *exec, const char *text, size_t size)
 {
-    const struct sim_op *ops = exec->conn->ops;
+    struct sim_op *ops = exec->conn->ops;
     char head[32];
     if (is_text(text, size, exec->conn->protocol == 3 ? "_\r\n" : "*-1\r\n")) {
         bool is_right = exec->queue_run_count == 0 && sim_exec_may_run_nothing(exec);
@@ -155,6 +158,21 @@ check_answer(struct sim_op *op, const char *text, size_t size)
     }
 }
 
+/** SUBSCRIBE is answered once for each name; 0: not all there. */
+static size_t
+confirmations_size(const struct sim_op *op, const char *text, size_t left, size_t first_size)
+{
+    size_t size = first_size;
+    for (uint32_t i = 1; i < op->topic_count; i++) {
+        size_t more = size < left ? reply_size(text + size, left - size) : 0;
+        if (more == 0) {
+            return 0;
+        }
+        size += more;
+    }
+    return size;
+}
+
 void
 sim_witness_answers(struct sim_conn *conn)
 {
@@ -174,6 +192,13 @@ sim_witness_answers(struct sim_conn *conn)
         const char *text = conn->text.data + conn->text_offset;
         size_t left = conn->text.size - conn->text_offset;
         size_t size = left == 0 ? 0 : reply_size(text, left);
+        if (size > 0 && sim_message_take(conn, text)) {
+            conn->text_offset += size;
+            continue;
+        }
+        if (size > 0 && conn->answered_count < conn->started_count) {
+            size = confirmations_size(&conn->ops[conn->answered_count], text, left, size);
+        }
         if (size == 0 || sim->has_failed) {
             break;
         }
@@ -181,7 +206,9 @@ sim_witness_answers(struct sim_conn *conn)
             sim_fail(sim, "answer: c%u gets more than it asked for", conn->index);
             return;
         }
-        check_answer(&conn->ops[conn->answered_count++], text, size);
+        struct sim_op *op = &conn->ops[conn->answered_count++];
+        check_answer(op, text, size);
+        sim_subscribe_confirmed(op);
         conn->text_offset += size;
     }
 }

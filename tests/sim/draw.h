@@ -18,6 +18,12 @@ struct draw {
     uint32_t multi_index; /* of MULTI in its connection */
     uint32_t watch_first; /* the first request whose WATCH the next EXEC sees */
     uint16_t multi_db;    /* selected before */
+    /* ---- channels ---- */
+    bool has_topic[SIM_TOPICS]; /* subscribed by the requests so far */
+    uint32_t topic_count;
+    /* ---- accounts ---- */
+    uint32_t bank_step;
+    int64_t bank_amount;
 };
 
 uint32_t draw_below(struct draw *draw, uint32_t bound);
@@ -35,6 +41,13 @@ int64_t draw_lifetime(struct draw *draw);
 void draw_any(struct draw *draw);
 /** The same about lists. history_list.c */
 void draw_list(struct draw *draw);
+/** MULTI; EXEC or DISCARD of what was queued since. */
+void draw_exec_begin(struct draw *draw);
+void draw_exec_end(struct draw *draw, bool is_discard);
+/** Something about accounts. history_bank.c */
+void draw_bank(struct draw *draw);
+/** Something about channels; false: something else is wanted. history_channel.c */
+bool draw_channel(struct draw *draw);
 /** Is it a part of a transaction (WATCH, MULTI, EXEC, what is queued)? Then it has been drawn.
  * history_exec.c */
 bool draw_exec(struct draw *draw);

@@ -4,6 +4,9 @@
  * one shard. Written values are different from each other as far as possible, so that a reply tells
  * which write it saw. Everything is drawn first: the schedule does not change what is asked, and a
  * fault that is switched on meets the same requests.
+ *
+ * A history has a theme: strings of all kinds; lists and those who wait for them; channels;
+ * accounts and a counter. Transactions of clients are part of all of them.
  */
 #include "draw.h"
 
@@ -289,6 +292,10 @@ op_kind(const struct sim *sim, struct sim_op *op)
     case SCOPE_KEYS:
         break;
     }
+    if (op->verb == VERB_PUBLISH) {
+        op->owner = sim->key_owners[op->channel];
+        return KIND_SINGLE;
+    }
     op->owner = sim->key_owners[op->keys[0]];
     for (uint32_t i = 1; i < op->key_count; i++) {
         if (sim->key_owners[op->keys[i]] != op->owner) {
@@ -315,8 +322,9 @@ exec_kind(const struct sim *sim, struct sim_op *exec)
         if (op->kind == KIND_CLOSED || op->kind == KIND_GATHER) {
             return KIND_CLOSED;
         }
-        for (uint32_t j = 0; j < op->key_count && op->kind != KIND_REJECTED; j++) {
-            uint16_t owner = sim->key_owners[op->keys[j]];
+        uint32_t count = op->verb == VERB_PUBLISH ? 1 : op->key_count;
+        for (uint32_t j = 0; j < count && op->kind != KIND_REJECTED; j++) {
+            uint16_t owner = op->verb == VERB_PUBLISH ? op->owner : sim->key_owners[op->keys[j]];
             if (kind == KIND_LOCAL) {
                 kind = KIND_SINGLE;
                 exec->owner = owner;
@@ -334,6 +342,9 @@ draw_any(struct draw *draw)
     const struct sim_shape *shape = &draw->sim->shape;
     if (shape->theme == THEME_LISTS) {
         draw_list(draw);
+        return;
+    }
+    if (shape->theme == THEME_CHANNELS && draw_channel(draw)) {
         return;
     }
     uint32_t total = shape->weight_single + shape->weight_multi + shape->weight_closed +
@@ -366,9 +377,12 @@ static void
 draw_op(struct draw *draw)
 {
     draw->op->db = draw->db;
-    if (!draw_exec(draw)) {
+    if (draw->sim->shape.theme == THEME_BANK) {
+        draw_bank(draw);
+    } else if (!draw_exec(draw)) {
         draw_any(draw);
-        draw->op->is_muted = !sim_op_may_wait(draw->op) && draw_percent(draw, 3);
+        draw->op->is_muted = !sim_op_may_wait(draw->op) &&
+                             draw->sim->shape.theme != THEME_CHANNELS && draw_percent(draw, 3);
     }
     draw_finish(draw);
 }
@@ -402,7 +416,22 @@ draw_shape(struct sim *sim, struct random *random)
     shape->has_priorities = draw_percent(&draw, 60);
     shape->tag_percent = draw_below(&draw, 60);
     shape->is_strict = draw_percent(&draw, 15);
-    if (draw_percent(&draw, 35)) {
+    uint32_t theme = draw_below(&draw, 100);
+    if (theme < 20) {
+        shape->theme = THEME_CHANNELS;
+        shape->has_deadlines = false;
+        shape->has_databases = false;
+        shape->key_count = MIN(shape->key_count, 5u);
+        shape->exec_percent /= 2;
+        shape->conn_count = 2 + draw_below(&draw, SIM_CONNS_MAX - 1);
+    } else if (theme < 30) {
+        shape->theme = THEME_BANK;
+        shape->has_deadlines = false;
+        shape->has_databases = false;
+        shape->key_count = 3 + draw_below(&draw, 5);
+        shape->tag_percent /= 3;
+        shape->conn_count = 2 + draw_below(&draw, SIM_CONNS_MAX - 1);
+    } else if (theme < 60) {
         shape->theme = THEME_LISTS;
         shape->push_percent = 20 + draw_below(&draw, 50);
         shape->has_deadlines = false;
@@ -460,6 +489,7 @@ sim_history_draw(struct sim *sim, struct random *random)
     struct draw draw = {.sim = sim, .random = random};
     for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
         struct sim_conn *conn = &sim->conns[i];
+        conn->index = i;
         conn->op_count = 1 + draw_below(&draw, sim->shape.op_count_max);
         if (sim->options.is_flood) {
             conn->op_count = sim->shape.op_count_max;
@@ -471,6 +501,10 @@ sim_history_draw(struct sim *sim, struct random *random)
         draw.conn = conn;
         draw.db = 0;
         draw.watch_first = 0;
+        draw.topic_count = 0;
+        draw.bank_step = 0;
+        memset(draw.has_topic, 0, sizeof(draw.has_topic));
+        conn->hears = draw_percent(&draw, 60);
         for (uint32_t j = 0; j < conn->op_count; j++) {
             draw.op = &conn->ops[j];
             draw.op->sim = sim;
@@ -503,6 +537,8 @@ sim_history_destroy(struct sim *sim)
             free(conn->ops[j].keys);
             free(conn->ops[j].values);
             free(conn->ops[j].seen);
+            free(conn->ops[j].topics);
+            free(conn->ops[j].orders);
             free(conn->ops[j].expected.data);
         }
         free(conn->ops);

@@ -39,8 +39,8 @@ draw_word_alone(struct draw *draw, enum sim_verb verb, const char *word)
     op_word(draw->op, word);
 }
 
-static void
-draw_begin(struct draw *draw)
+void
+draw_exec_begin(struct draw *draw)
 {
     draw_word_alone(draw, VERB_MULTI, "MULTI");
     draw->is_in_multi = true;
@@ -51,12 +51,11 @@ draw_begin(struct draw *draw)
 }
 
 /** EXEC or DISCARD: from now on the queue is known. */
-static void
-draw_end(struct draw *draw)
+void
+draw_exec_end(struct draw *draw, bool is_discard)
 {
     struct sim_op *op = draw->op;
     struct sim_op *ops = draw->conn->ops;
-    bool is_discard = draw_percent(draw, 8);
     draw->is_in_multi = false;
     draw->db = draw->multi_db;
     draw_word_alone(draw, is_discard ? VERB_DISCARD : VERB_EXEC, is_discard ? "DISCARD" : "EXEC");
@@ -113,9 +112,12 @@ draw_exec(struct draw *draw)
             draw->db = draw->multi_db;
             return true;
         } else {
-            draw_end(draw);
+            draw_exec_end(draw, draw_percent(draw, 8));
         }
         return true;
+    }
+    if (draw->conn->protocol == 2 && draw->topic_count > 0) {
+        return false; /* it may only subscribe */
     }
     if (left < QUEUE_MAX + AROUND_MAX || !draw_percent(draw, draw->sim->shape.exec_percent)) {
         return false;
@@ -127,7 +129,7 @@ draw_exec(struct draw *draw)
         draw_word_alone(draw, VERB_UNWATCH, "UNWATCH");
         draw->watch_first = draw->op->index + 1;
     } else {
-        draw_begin(draw);
+        draw_exec_begin(draw);
     }
     return true;
 }

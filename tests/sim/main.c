@@ -39,6 +39,7 @@ static const struct fault {
     {"wake", .router = ROUTER_FAULT_NO_WAKE},
     {"offer-locked", .router = ROUTER_FAULT_OFFER_UNLOCKED},
     {"wait-ticket", .router = ROUTER_FAULT_NEW_TICKET},
+    {"publish-last", .router = ROUTER_FAULT_EARLY_PUBLISH},
     {"wound", .lock = LOCK_FAULT_NO_WOUND},
     {"place", .lock = LOCK_FAULT_NO_PLACE},
 };
@@ -183,6 +184,8 @@ report(const struct sim_totals *totals)
         {"waits for a key", totals->wait_count},
         {"of them served", totals->served_count},
         {"of them ended otherwise", totals->timeout_count},
+        {"messages published", totals->publish_count},
+        {"messages heard", totals->heard_count},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         printf("%10llu %s\n", (unsigned long long)rows[i].count, rows[i].name);

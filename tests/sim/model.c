@@ -65,6 +65,7 @@ sim_cell_set(struct sim_model *model, struct sim_cell *cell, const char *value, 
     char *copy = malloc(size + 1);
     ASSERT(copy != NULL);
     memcpy(copy, value, size);
+    copy[size] = '\0';
     free(cell->value);
     cell->value = copy;
     cell->size = size;
@@ -420,6 +421,9 @@ sim_model_run(struct sim_model *model, const struct sim_op *op, uint8_t protocol
     case VERB_BLPOP:
     case VERB_BRPOP:
     case VERB_BLMOVE:
+    case VERB_PUBLISH:
+    case VERB_SUBSCRIBE:
+    case VERB_UNSUBSCRIBE:
         return;
     }
     ASSERT(false);

@@ -8,25 +8,23 @@
  *     a connection's turn                  starts what it has read, until it stalls
  *     a connection reads its next pipeline
  *     time passes, a shard expires keys, flushed contents are freed
- *     a connection ends in the middle
+ *     a connection ends in the middle, or its wait by CLIENT UNBLOCK
  *
  * In some seeds each core looks at the clock for itself, so that some are behind.
  *
  * Some seeds pick links evenly, the others by priorities that change now and then: some
  * orders need one link to be slow for long. A link that is left out is served when no other has
  * mail, so every history ends; one that does not within its bound of steps is reported, as is one
- * in which nothing can happen any more though somebody still waits.
+ * in which nothing can happen any more though somebody still waits for an answer. Those who wait
+ * for a key are roused then, when it is sure that there is nothing for them: time passes, or they
+ * are unblocked.
  */
 #include "sim.h"
 
-#include "core/ring.h"
 #include "shard/block.h"
-#include "shard/execute.h"
 #include "shard/lock.h"
-#include "shard/multi.h"
 #include "shard/router.h"
 #include "shard/router_internal.h"
-#include "shard/value/raw.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,7 +32,6 @@
 
 #define STEPS_FOR_EACH_OP 2000
 #define STEPS_BASE 20000
-#define TURN_REQUESTS_MAX 80
 
 static const char *const mail_names[] = {
     [MAIL_BATCH] = "BATCH",
@@ -88,7 +85,7 @@ sim_say(struct sim *sim, const char *format, ...)
     va_end(arguments);
 }
 
-static uint32_t
+uint32_t
 sim_below(struct sim *sim, uint32_t bound)
 {
     return (uint32_t)random_below(&sim->random, bound);
@@ -194,278 +191,6 @@ flush_mail(struct sim *sim)
     }
 }
 
-/* ---- connections ---- */
-
-static void
-conn_resume(struct lane *lane)
-{
-    container_of(lane, struct sim_wire, lane)->conn->is_ready = true;
-}
-
-static void
-wire_delete(struct sim_wire *wire)
-{
-    wire->conn->wire = NULL;
-    output_destroy(&wire->output);
-    multi_discard(&wire->session);
-    session_destroy(&wire->session);
-    heap_free(wire);
-}
-
-/** Nobody may refer to it any more: the server frees its client here. */
-static void
-conn_ended(struct lane *lane)
-{
-    struct sim_wire *wire = container_of(lane, struct sim_wire, lane);
-    sim_say(wire->conn->sim, "c%u is over", wire->conn->index);
-    if (!wire->conn->is_abandoned) {
-        sim_fail(wire->conn->sim, "c%u has ended by itself", wire->conn->index);
-    }
-    wire_delete(wire);
-}
-
-static const struct lane_ops conn_lane_ops = {.resume = conn_resume, .ended = conn_ended};
-
-static void
-conn_create(struct sim *sim, uint32_t index)
-{
-    struct sim_conn *conn = &sim->conns[index];
-    conn->sim = sim;
-    conn->index = index;
-    conn->shard = sim->shards[sim_below(sim, sim->shape.shard_count)];
-    struct sim_wire *wire = heap_alloc(sizeof(*wire));
-    conn->wire = wire;
-    wire->conn = conn;
-    session_create(&wire->session, conn->shard, index + 1, sim->now_ms);
-    wire->session.protocol = conn->protocol;
-    output_create(&wire->output);
-    lane_create(&wire->lane, conn->shard, &wire->session, &wire->output, &conn_lane_ops);
-}
-
-/** The arguments as they lie in a receive buffer, behind each other. *argv_out is for heap_free().
- */
-static struct ring_buffer *
-fill_buffer(const struct sim_op *ops, uint32_t count, struct slice **argv_out)
-{
-    size_t size = 0;
-    size_t argument_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t j = 0; j < ops[i].argc; j++) {
-            size += ops[i].argv[j].size;
-        }
-        argument_count += ops[i].argc;
-    }
-    struct slice *argv = heap_alloc(argument_count * sizeof(*argv));
-    *argv_out = argv;
-    struct ring_buffer *buffer = heap_alloc(sizeof(*buffer) + size);
-    *buffer = (struct ring_buffer){.data = (char *)(buffer + 1),
-                                   .size = (uint32_t)size,
-                                   .capacity = (uint32_t)size,
-                                   .ref_count = 1};
-    char *end = buffer->data;
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t j = 0; j < ops[i].argc; j++) {
-            struct slice argument = ops[i].argv[j];
-            memcpy(end, argument.data, argument.size);
-            *argv++ = slice_of(end, argument.size);
-            end += argument.size;
-        }
-    }
-    return buffer;
-}
-
-/** A large argument may have been received into memory of its own, which counts in nobody's
- * account. */
-static void
-give_large_memory(const struct sim_conn *conn, struct slice *argv, struct request *request)
-{
-    for (uint32_t i = request->argc; i-- > 1 && request->large_raw == NULL;) {
-        if (argv[i].size >= SIM_LARGE_SIZE && sim_below(conn->sim, 2) == 0) {
-            struct memory *memory = &conn->shard->memory;
-            struct raw *raw = raw_new(memory, argv[i].size, argv[i].size);
-            memcpy(raw->data, argv[i].data, argv[i].size);
-            memory_disown(memory, raw_block_size(raw));
-            argv[i].data = raw->data;
-            request->large_raw = raw;
-        }
-    }
-}
-
-static void
-request_of_op(const struct sim_conn *conn, struct sim_op *op, struct slice *argv,
-              struct request *request)
-{
-    memset(request, 0, sizeof(*request));
-    request->argv = argv;
-    request->argc = op->argc;
-    give_large_memory(conn, argv, request);
-    router_resolve(conn->shard, request);
-    ASSERT(request->command == op->real);
-    if (op->kind != KIND_REJECTED && op->verb != VERB_EXEC) {
-        request->command = &op->row;
-    }
-}
-
-static enum router_verdict
-start_op(struct sim_conn *conn, struct sim_op *op, struct request *request,
-         struct ring_buffer *buffer)
-{
-    request->db = conn->wire->session.db;
-    request->protocol = conn->protocol;
-    request->flags = op->is_muted ? REQUEST_MUTED : 0;
-    if ((conn->wire->session.flags & SESSION_MULTI) != 0) {
-        request->flags |= REQUEST_MULTI;
-    }
-    request->session_id = conn->wire->session.id;
-    char text[200];
-    sim_op_describe(op, text, sizeof(text));
-    /* What runs at once must find itself started. */
-    op->is_started = true;
-    op->start_ms = conn->shard->now_ms;
-    conn->started_count++;
-    enum router_verdict verdict = router_start(conn->shard, &conn->wire->lane, request, buffer);
-    if (verdict == ROUTER_STARTED && request->db != op->db && op->exec == NULL &&
-        op->kind != KIND_REJECTED) {
-        sim_fail(conn->sim, "%s starts in database %u", text, request->db);
-    }
-    if (verdict == ROUTER_STARTED && op->kind == KIND_REJECTED) {
-        sim_witness_rejected(op);
-    }
-    if (verdict != ROUTER_STARTED) {
-        op->is_started = false;
-        conn->started_count--;
-        conn->sim->totals->full_count += verdict == ROUTER_FULL;
-        conn->sim->totals->lane_full_count += conn->wire->lane.item_count >= LANE_ITEMS_MAX;
-    }
-    sim_say(conn->sim, "  %s: %s", text,
-            verdict == ROUTER_STARTED   ? "started"
-            : verdict == ROUTER_STALLED ? "stalled"
-                                        : "full");
-    return verdict;
-}
-
-/** Of requests that were not started; they get it again with the next try. */
-static void
-drop_large_memory(const struct sim_conn *conn, const struct request *requests, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (requests[i].large_raw != NULL) {
-            large_raw_drop(conn->shard, requests[i].large_raw);
-        }
-    }
-}
-
-/** As a client does it: parse some, start each, put back what may not start. */
-static void
-conn_turn(struct sim *sim, struct sim_conn *conn)
-{
-    struct request requests[TURN_REQUESTS_MAX];
-    uint32_t first = conn->started_count;
-    uint32_t budget = 1 + sim_below(sim, TURN_REQUESTS_MAX);
-    if (sim->options.is_flood && sim->options.seed % 2 == 0) {
-        budget = 1; /* many batches rather than many requests */
-    }
-    uint32_t count = MIN(conn->arrived_count - first, budget);
-    bool is_buffer_kept = sim_below(sim, 4) != 0;
-    sim_say(sim, "turn of c%u at %u", conn->index, conn->shard->index);
-    conn->is_ready = false;
-    bool has_more = conn->arrived_count - first > count;
-    struct slice *argv;
-    struct ring_buffer *buffer = fill_buffer(&conn->ops[first], count, &argv);
-    struct slice *next = argv;
-    for (uint32_t i = 0; i < count; i++) {
-        request_of_op(conn, &conn->ops[first + i], next, &requests[i]);
-        next += conn->ops[first + i].argc;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        enum router_verdict verdict =
-            start_op(conn, &conn->ops[first + i], &requests[i], is_buffer_kept ? buffer : NULL);
-        if (verdict != ROUTER_STARTED) {
-            drop_large_memory(conn, &requests[i], count - i);
-            /* A stalled one is started again when the lane says so. */
-            has_more = verdict == ROUTER_FULL;
-            break;
-        }
-    }
-    conn->is_ready |= has_more;
-    conn->is_put_off = conn->started_count - first < count;
-    router_lane_end(conn->shard, &conn->wire->lane);
-    if (buffer->ref_count == 1) {
-        memset(buffer->data, '#', buffer->size);
-    }
-    ring_buffer_unref(buffer);
-    heap_free(argv);
-}
-
-static bool
-conn_may_arrive(const struct sim_conn *conn)
-{
-    return !conn->is_abandoned && conn->arrived_count < conn->op_count &&
-           (!conn->waits_for_answers || conn->answered_count == conn->arrived_count);
-}
-
-static void
-conn_arrive(struct sim *sim, struct sim_conn *conn)
-{
-    uint32_t count = 1 + sim_below(sim, sim->shape.pipeline_max);
-    conn->arrived_count = MIN(conn->op_count, conn->arrived_count + count);
-    conn->is_ready = true;
-    sim_say(sim, "c%u has read up to %u", conn->index, conn->arrived_count);
-}
-
-static void
-conn_abandon(struct sim *sim, struct sim_conn *conn)
-{
-    sim_say(sim, "c%u ends", conn->index);
-    conn->is_abandoned = true;
-    conn->is_ready = false;
-    conn->waiting = NULL;
-    if (conn->wire->session.blocker != NULL) {
-        conn->wire->lane.output = NULL;
-        block_end(&conn->wire->session, BLOCK_GONE);
-        return;
-    }
-    lane_abandon(&conn->wire->lane);
-}
-
-static bool
-conn_is_through(const struct sim_conn *conn)
-{
-    return conn->is_abandoned ? conn->wire == NULL : conn->answered_count == conn->op_count;
-}
-
-/** One of the connections for which `wanted` holds, evenly; NULL: none. */
-static struct sim_conn *
-pick_conn(struct sim *sim, bool (*wanted)(const struct sim_conn *conn))
-{
-    struct sim_conn *found[SIM_CONNS_MAX];
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
-        if (wanted(&sim->conns[i])) {
-            found[count++] = &sim->conns[i];
-        }
-    }
-    return count == 0 ? NULL : found[sim_below(sim, count)];
-}
-
-static bool
-conn_wants_turn(const struct sim_conn *conn)
-{
-    return conn->is_ready && !conn->is_abandoned;
-}
-
-static bool
-conn_may_end(const struct sim_conn *conn)
-{
-    return !conn->is_abandoned && conn->arrived_count > 0;
-}
-
-static bool
-conn_waits(const struct sim_conn *conn)
-{
-    return conn->waiting != NULL;
-}
-
 /* ---- steps ---- */
 
 /** A core looks at the clock. */
@@ -530,15 +255,15 @@ step_background(struct sim *sim)
         return;
     case 3:
         if (sim->shape.has_endings && sim_below(sim, 4) == 0) {
-            struct sim_conn *conn = pick_conn(sim, conn_may_end);
+            struct sim_conn *conn = sim_conn_pick(sim, sim_conn_may_end);
             if (conn != NULL) {
-                conn_abandon(sim, conn);
+                sim_conn_abandon(sim, conn);
             }
         }
         return;
     default:
         if (sim->shape.theme == THEME_LISTS && sim_below(sim, 4) == 0) {
-            struct sim_conn *conn = pick_conn(sim, conn_waits);
+            struct sim_conn *conn = sim_conn_pick(sim, sim_conn_waits);
             if (conn != NULL) {
                 sim_wait_unblock(conn, sim_below(sim, 2) == 0);
             }
@@ -561,25 +286,25 @@ static bool
 sim_step(struct sim *sim)
 {
     sim->step_count++;
-    struct sim_conn *turn = pick_conn(sim, conn_wants_turn);
-    struct sim_conn *arrival = pick_conn(sim, conn_may_arrive);
+    struct sim_conn *turn = sim_conn_pick(sim, sim_conn_wants_turn);
+    struct sim_conn *arrival = sim_conn_pick(sim, sim_conn_may_arrive);
     uint64_t mail_count = mail_under_way(sim);
     if (turn == NULL && arrival == NULL && mail_count == 0) {
         return false;
     }
     uint32_t drawn = sim_below(sim, 100);
     if (sim->options.is_flood && turn != NULL && !turn->is_put_off && sim_below(sim, 50) != 0) {
-        conn_turn(sim, turn);
+        sim_conn_turn(sim, turn);
     } else if (drawn < (sim->shape.has_deadlines ? 25 : 12)) {
         step_background(sim);
     } else if (drawn < 40 && arrival != NULL) {
-        conn_arrive(sim, arrival);
+        sim_conn_arrive(sim, arrival);
     } else if (turn != NULL && (drawn < 65 || mail_count == 0)) {
-        conn_turn(sim, turn);
+        sim_conn_turn(sim, turn);
     } else if (mail_count > 0) {
         deliver_some(sim);
     } else if (arrival != NULL) {
-        conn_arrive(sim, arrival);
+        sim_conn_arrive(sim, arrival);
     }
     for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
         if (!sim->conns[i].is_abandoned) {
@@ -611,7 +336,7 @@ sim_rouse(struct sim *sim)
     for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
         shard_looks(sim, sim->shards[i]);
     }
-    struct sim_conn *conn = pick_conn(sim, conn_waits);
+    struct sim_conn *conn = sim_conn_pick(sim, sim_conn_waits);
     if (conn != NULL && sim_below(sim, 3) == 0) {
         sim_wait_unblock(conn, sim_below(sim, 2) == 0);
     }
@@ -651,7 +376,7 @@ sim_play(struct sim *sim)
     }
     for (uint32_t i = 0; i < sim->shape.conn_count && !sim->has_failed; i++) {
         const struct sim_conn *conn = &sim->conns[i];
-        if (!conn_is_through(conn)) {
+        if (!sim_conn_is_through(conn)) {
             char text[200];
             uint32_t next = MIN(conn->answered_count, conn->op_count - 1);
             sim_op_describe(&conn->ops[next], text, sizeof(text));
@@ -711,6 +436,10 @@ sim_check_end(struct sim *sim)
     for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
         check_conn(sim, &sim->conns[i]);
     }
+    sim_channels_check(sim);
+    if (sim->shape.theme == THEME_BANK) {
+        sim_bank_check(sim);
+    }
     sim_log_collect(sim);
     sim_data_check(sim, sim->shards, sim->shape.shard_count, "the shards'");
     if (sim->shape.has_journal && !sim->has_failed) {
@@ -749,7 +478,7 @@ sim_create(struct sim *sim, const struct sim_options *options, const struct comm
     }
     sim_history_draw(sim, &history_random);
     for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
-        conn_create(sim, i);
+        sim_conn_create(sim, i);
     }
     draw_priorities(sim);
 }
@@ -760,7 +489,7 @@ sim_destroy(struct sim *sim)
     for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
         struct sim_conn *conn = &sim->conns[i];
         if (conn->wire != NULL) {
-            wire_delete(conn->wire);
+            sim_wire_delete(conn->wire);
         }
         free(conn->text.data);
     }

@@ -19,6 +19,9 @@
 #define SIM_CONNS_MAX 8
 #define SIM_KEYS_MAX 12
 #define SIM_DATABASES 2
+#define SIM_PATTERNS 3
+/** What can be subscribed to: a channel for each key, then the patterns. */
+#define SIM_TOPICS (SIM_KEYS_MAX + SIM_PATTERNS)
 /** From this size on a value may arrive in memory of its own. */
 #define SIM_LARGE_SIZE 20000
 #define SIM_START_MS INT64_C(1700000000000)
@@ -87,6 +90,10 @@ enum sim_verb {
     VERB_BLPOP, /* number: timeout in ms */
     VERB_BRPOP,
     VERB_BLMOVE,
+    /* channels */
+    VERB_PUBLISH,
+    VERB_SUBSCRIBE, /* or PSUBSCRIBE */
+    VERB_UNSUBSCRIBE,
 };
 
 enum { SIM_SET_PLAIN, SIM_SET_NX, SIM_SET_XX, SIM_SET_GET, SIM_SET_PX, SIM_SET_KEEPTTL };
@@ -94,7 +101,9 @@ enum { SIM_SET_PLAIN, SIM_SET_NX, SIM_SET_XX, SIM_SET_GET, SIM_SET_PX, SIM_SET_K
 /** What a history is about. */
 enum sim_theme {
     THEME_STRINGS,
-    THEME_LISTS, /* and those who wait for their elements */
+    THEME_LISTS,    /* and those who wait for their elements */
+    THEME_CHANNELS, /* and those who subscribe to them */
+    THEME_BANK,     /* accounts, and a counter */
 };
 
 /** What CLIENT UNBLOCK has ended a wait with. */
@@ -153,6 +162,18 @@ struct sim_op {
     uint64_t ticket; /* of one that waits */
     int64_t start_ms;
     enum sim_unblock unblocked;
+    /* ---- accounts ---- */
+    const struct sim_op *base; /* SET of what this GET has found and one more */
+    int64_t found;
+    /* ---- channels ---- */
+    uint32_t topic_count; /* SUBSCRIBE */
+    uint32_t *topics;
+    uint64_t *orders; /* the last messages of all channels when it was sent */
+    uint32_t channel; /* PUBLISH */
+    uint64_t order;   /* of its message in the channel, from 1 on */
+    bool is_lent;     /* its channel is borrowed: the message leaves with RETURN */
+    uint64_t promised_count;
+    uint64_t heard_count;
     bool is_started;
     bool is_begun; /* its first part or itself has run */
     bool is_executed;
@@ -214,6 +235,14 @@ struct sim_wire {
     struct output output;
 };
 
+/** What a connection has heard by one subscription: numbers of messages, for each channel. */
+struct sim_hearing {
+    bool is_on;
+    uint64_t asked[SIM_KEYS_MAX];     /* the last one when SUBSCRIBE was sent */
+    uint64_t confirmed[SIM_KEYS_MAX]; /* when its confirmation was read */
+    uint64_t last[SIM_KEYS_MAX];      /* heard; 0: none */
+};
+
 struct sim_conn {
     struct sim *sim;
     uint32_t index;
@@ -225,7 +254,9 @@ struct sim_conn {
     uint32_t arrived_count; /* of ops, read from the wire */
     uint32_t started_count;
     uint32_t answered_count;
-    struct sim_op *waiting;   /* for a key */
+    struct sim_op *waiting; /* for a key */
+    bool hears;             /* it subscribes now and then */
+    struct sim_hearing hearings[SIM_TOPICS];
     uint32_t executed_prefix; /* all before it are executed */
     bool waits_for_answers;   /* sends its next pipeline when the last one is answered */
     bool is_ready;
@@ -300,6 +331,7 @@ struct sim {
     uint16_t key_slots[SIM_KEYS_MAX];
     uint16_t key_owners[SIM_KEYS_MAX];
     struct sim_model model;
+    uint64_t channel_orders[SIM_KEYS_MAX];          /* messages published */
     struct sim_op *closed;                          /* whose parts are under way */
     struct sim_op *exec;                            /* that runs: nobody else may */
     bool exec_existed[SIM_DATABASES][SIM_KEYS_MAX]; /* when it began ... */
@@ -319,6 +351,26 @@ struct sim {
 void sim_fail(struct sim *sim, const char *format, ...) PRINTF_LIKE(2, 3);
 void sim_say(struct sim *sim, const char *format, ...) PRINTF_LIKE(2, 3);
 void sim_op_describe(const struct sim_op *op, char *out, size_t size);
+
+/** A number of the scheduler's, below `bound`. sim.c */
+uint32_t sim_below(struct sim *sim, uint32_t bound);
+
+/** Connections. conn.c */
+void sim_conn_create(struct sim *sim, uint32_t index);
+void sim_wire_delete(struct sim_wire *wire);
+/** Start what has been read, until something has to wait. */
+void sim_conn_turn(struct sim *sim, struct sim_conn *conn);
+/** Read the next pipeline. */
+void sim_conn_arrive(struct sim *sim, struct sim_conn *conn);
+/** It ends in the middle. */
+void sim_conn_abandon(struct sim *sim, struct sim_conn *conn);
+bool sim_conn_is_through(const struct sim_conn *conn);
+/** One of the connections for which `wanted` holds, evenly; NULL: none. */
+struct sim_conn *sim_conn_pick(struct sim *sim, bool (*wanted)(const struct sim_conn *conn));
+bool sim_conn_may_arrive(const struct sim_conn *conn);
+bool sim_conn_wants_turn(const struct sim_conn *conn);
+bool sim_conn_may_end(const struct sim_conn *conn);
+bool sim_conn_waits(const struct sim_conn *conn);
 
 /** Draw shape and keys, then (with a node) the requests. history.c */
 void sim_shape_draw(struct sim *sim, struct random *random);
@@ -366,6 +418,24 @@ void sim_wait_unblock(struct sim_conn *conn, bool is_error);
 /** The answer of one that was not served. */
 bool sim_wait_answer_is_right(struct sim_op *op, const char *text, size_t size);
 
+/** Accounts. history_bank.c */
+void sim_bank_fill(struct sim_op *op);
+bool sim_bank_answer_is_right(struct sim_op *op, const char *text, size_t size);
+void sim_bank_check(struct sim *sim);
+
+/** Channels. history_channel.c, witness_channel.c */
+const char *sim_topic_name(const struct sim *sim, uint32_t topic);
+bool sim_topic_matches(const struct sim *sim, uint32_t topic, uint32_t channel);
+void sim_publish_run(struct sim_op *op, const struct call *call);
+/** A borrowed channel comes home. */
+void sim_publish_returned(struct sim *sim, uint64_t session_id, struct slice channel);
+void sim_subscribe_start(struct sim_op *op);
+void sim_subscribe_confirmed(struct sim_op *op);
+/** Is the whole reply at the start of the text a message? Then it was taken. */
+bool sim_message_take(struct sim_conn *conn, const char *text);
+/** In the end: has everybody heard everything? */
+void sim_channels_check(struct sim *sim);
+
 /** The request begins to run: is everything done that has to be before? witness.c */
 void sim_op_begin(struct sim_op *op);
 void sim_op_executed(struct sim_op *op, const char *where);
@@ -407,6 +477,8 @@ struct sim_totals {
     uint64_t wait_count;
     uint64_t served_count;
     uint64_t timeout_count;
+    uint64_t publish_count;
+    uint64_t heard_count;
 };
 
 /** One history from its seed. False: `failure` says what went wrong; the memory is lost then. sim.c

@@ -68,6 +68,9 @@ must_precede(const struct sim_op *earlier, const struct sim_op *later)
     case KIND_TRANSACTION:
         return later->kind != KIND_LOCAL || earlier->kind != KIND_TRANSACTION;
     case KIND_SINGLE:
+        if (later->verb == VERB_PUBLISH) {
+            return true; /* who hears it may look for what was done before it */
+        }
         return later->kind != KIND_LOCAL &&
                (later->kind != KIND_SINGLE || earlier->owner == later->owner ||
                 earlier->sim->shape.is_strict);
@@ -219,6 +222,10 @@ run_on_model(struct sim_op *op, struct call *call)
     for (uint32_t i = 0; i < op->key_count && i < call->view_count; i++) {
         look_at_clocks(op, i, call->views[i], call->now_ms);
     }
+    if (op->verb == VERB_PUBLISH) {
+        sim_publish_run(op, call);
+        return true;
+    }
     if (op->verb >= VERB_LPUSH) {
         uint32_t source = sim_list_source(op, call);
         if (source == SIM_NO_POSITION && sim_op_may_wait(op) && op->exec == NULL) {
@@ -278,6 +285,10 @@ witness_check(struct call *call)
     struct sim_op *op = op_of_row(call->command);
     call->command = op->real;
     bool is_passed = op->real->check(call);
+    if (!is_passed && op->verb >= VERB_SUBSCRIBE) {
+        op_enter(op);
+        op_leave(op, "runs at once:");
+    }
     call->command = &op->row; /* the same call may go on to run() */
     return is_passed;
 }
@@ -346,6 +357,9 @@ static void
 gather_part_of(struct sim_op *op, const struct part *part)
 {
     struct sim *sim = op->sim;
+    if (op->verb >= VERB_SUBSCRIBE) {
+        return;
+    }
     if (op->verb == VERB_SCAN) {
         uint32_t slot = part->data == NULL ? 0 : (uint32_t)(part->cursor >> TABLE_POSITION_BITS);
         if (sim->node->slot_owner[slot] != part->shard->index) {
@@ -419,6 +433,10 @@ sim_witness_returned(struct sim *sim, uint32_t shard_index, const struct loan *l
 {
     for (uint32_t i = 0; i < loan->view_count; i++) {
         const struct view *view = &loan->views[i];
+        if (view_is_channel(view)) {
+            sim_publish_returned(sim, loan->session_id, view->key);
+            continue;
+        }
         if ((view->flags & VIEW_EXCLUSIVE) == 0) {
             continue;
         }

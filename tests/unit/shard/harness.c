@@ -4,9 +4,8 @@
 #include "harness.h"
 
 #include "core/heap.h"
+#include "core/mailbox.h"
 #include "core/number.h"
-#include "shard/pubsub.h"
-#include "shard/tracking.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -26,19 +25,10 @@ harness_shard_new(struct harness *harness, uint32_t index)
 {
     struct shard *shard = calloc(1, sizeof(*shard));
     ASSERT(shard != NULL);
-    shard->index = index;
-    shard->node = harness->node;
-    shard->config = harness->config;
-    shard->now_ms = HARNESS_START_MS;
-    shard->cpu = -1;
+    struct shard_seed seed = {
+        .hash_seed = HARNESS_SEED, .random_seed = HARNESS_SEED, .now_ms = HARNESS_START_MS};
+    shard_create(shard, harness->node, index, harness->config, harness->exchange, &seed);
     shard->ops.raw_unpin = harness_unpin;
-    memory_create(&shard->memory);
-    random_create(&shard->random, HARNESS_SEED + index);
-    keyspace_create(&shard->keyspace, &shard->memory, (uint32_t)harness->config->databases,
-                    HARNESS_SEED, shard->now_ms);
-    list_create(&shard->sessions);
-    shard->pubsub = pubsub_new(2);
-    shard->tracking = tracking_new(2);
     harness->shards[index] = shard;
     return shard;
 }
@@ -53,8 +43,9 @@ harness_new(void)
     ASSERT(harness->node != NULL);
     harness->table = command_table_new();
     harness->node->commands = harness->table;
-    harness->node->shard_count = 1;
+    harness->node->shard_count = 2; /* the shards know of each other; only the first is asked */
     harness->node->shards = harness->shards;
+    harness->exchange = exchange_new(2);
     effects_create(&harness->journal);
     effects_create(&harness->events);
     harness->shard = harness_shard_new(harness, 0);
@@ -75,9 +66,7 @@ harness_delete(struct harness *harness)
     output_destroy(&harness->kept);
     for (uint32_t i = 0; i < 2; i++) {
         struct shard *shard = harness->shards[i];
-        pubsub_delete(shard->pubsub);
-        tracking_delete(shard->tracking);
-        keyspace_destroy(&shard->keyspace);
+        shard_clear(shard);
         ASSERT(shard->memory.used_size == 0);
         ASSERT(shard->memory.block_count == 0);
         memory_destroy(&shard->memory);
@@ -85,6 +74,7 @@ harness_delete(struct harness *harness)
     }
     effects_destroy(&harness->journal);
     effects_destroy(&harness->events);
+    exchange_delete(harness->exchange);
     command_table_delete(harness->table);
     config_delete(harness->config);
     free(harness->session);

@@ -13,6 +13,7 @@ struct harness {
     struct shard *shards[2]; /* 0 owns all keys; 1 borrows */
     struct shard *shard;     /* shards[0] */
     struct node *node;
+    struct exchange *exchange; /* nobody receives its mail */
     struct config *config;
     struct effects journal; /* what commands said that they changed */
     struct effects events;  /* what they told to keyspace notifications */

@@ -4,8 +4,7 @@
 #include "shards.h"
 
 #include "core/heap.h"
-#include "shard/pubsub.h"
-#include "shard/tracking.h"
+#include "core/mailbox.h"
 
 #include <stdlib.h>
 
@@ -31,6 +30,7 @@ shards_new(uint32_t count, uint32_t run_size)
     shards->node.commands = shards->table;
     shards->node.shard_count = count;
     shards->node.shards = shards->shards;
+    shards->exchange = exchange_new(count);
     effects_create(&shards->journal);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         shards->node.slot_owner[i] = (uint16_t)(i / run_size % count);
@@ -38,20 +38,11 @@ shards_new(uint32_t count, uint32_t run_size)
     for (uint32_t i = 0; i < count; i++) {
         struct shard *shard = calloc(1, sizeof(*shard));
         ASSERT(shard != NULL);
-        shard->index = i;
-        shard->node = &shards->node;
-        shard->config = shards->config;
-        shard->now_ms = SHARDS_START_MS;
-        shard->cpu = -1;
+        struct shard_seed seed = {
+            .hash_seed = SHARDS_SEED, .random_seed = SHARDS_SEED, .now_ms = SHARDS_START_MS};
+        shard_create(shard, &shards->node, i, shards->config, shards->exchange, &seed);
         shard->journal = &shards->journal;
         shard->ops.raw_unpin = shards_unpin;
-        memory_create(&shard->memory);
-        random_create(&shard->random, SHARDS_SEED + i);
-        keyspace_create(&shard->keyspace, &shard->memory, (uint32_t)shards->config->databases,
-                        SHARDS_SEED, shard->now_ms);
-        list_create(&shard->sessions);
-        shard->pubsub = pubsub_new(count);
-        shard->tracking = tracking_new(count);
         shards->shards[i] = shard;
     }
     session_create(&shards->session, shards->shards[0], 1, SHARDS_START_MS);
@@ -65,15 +56,14 @@ shards_delete(struct shards *shards)
     session_destroy(&shards->session);
     for (uint32_t i = 0; i < shards->count; i++) {
         struct shard *shard = shards->shards[i];
-        pubsub_delete(shard->pubsub);
-        tracking_delete(shard->tracking);
-        keyspace_destroy(&shard->keyspace);
+        shard_clear(shard);
         ASSERT(shard->memory.used_size == 0);
         ASSERT(shard->memory.block_count == 0);
         memory_destroy(&shard->memory);
         free(shard);
     }
     effects_destroy(&shards->journal);
+    exchange_delete(shards->exchange);
     command_table_delete(shards->table);
     config_delete(shards->config);
     free(shards->text);

@@ -15,6 +15,7 @@
 
 struct shards {
     struct node node;
+    struct exchange *exchange; /* nobody receives its mail */
     struct shard *shards[SHARDS_MAX];
     uint32_t count;
     struct config *config;
