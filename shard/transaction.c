@@ -124,7 +124,7 @@ transaction_launch(struct router *router, struct transaction *transaction, uint6
     }
 }
 
-/** Lay the set's views out by owner, and cut the array into loans. Returns the number of owners. */
+/** The shards that own the set's keys, each once. Returns their number. */
 static uint32_t
 owners_of(const struct view_set *set, uint16_t *owners)
 {

@@ -97,9 +97,6 @@ void stream_effect_group(const struct stream_reader *reader);
 
 /* ---- blocking ---- */
 
-/** Nothing is there and BLOCK was given: wait until there is, or for so long (0: forever). */
-void stream_wait(struct call *call, int64_t timeout_ms);
-
 /**
  * The command line of a blocked XREAD or XREADGROUP, as it is to be run again: "$" becomes the last
  * id of the stream at that time. Returns `argv` where nothing has to change, else a copy in

@@ -450,7 +450,8 @@ plain_serve(const struct read_options *options, const struct view *view, struct 
     stream_range_reply(answer->reply, stream, id, STREAM_ID_MAX, false, options->count);
 }
 
-void
+/** Nothing is there and BLOCK was given: wait until there is, or for so long (0: forever). */
+static void
 stream_wait(struct call *call, int64_t timeout_ms)
 {
     if (!call_block(call, timeout_ms, call->view_count, stream_read_resolve(call))) {
