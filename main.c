@@ -7,9 +7,11 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "core/random.h"
+#include "core/ring_fault.h"
 #include "core/topology.h"
 #include "net/endpoints.h"
 #include "shard/command.h"
+#include "shard/persistence.h"
 #include "shard/router.h"
 #include "shard/version.h"
 #include "shard/worker.h"
@@ -29,6 +31,8 @@
 /** Descriptors that are not clients': rings, listeners, files, log. */
 #define DESCRIPTORS_RESERVED 32
 #define DESCRIPTORS_FOR_EACH_CORE 8
+/** How long the end waits for a disk that refuses the log. */
+#define END_FILES_MS 10000
 
 struct server {
     struct node node;
@@ -45,6 +49,7 @@ struct server {
     _Atomic uint32_t settled[3]; /* work of this round, of the last, and of the next, in turn */
     _Atomic int create_error;
     _Atomic bool is_stopping;
+    bool has_failed;            /* the files could not be loaded */
     struct endpoints endpoints; /* changed while all shards are closed only */
     int unix_fd;
     struct process_title title; /* likewise */
@@ -63,12 +68,11 @@ struct server_thread {
 static void
 server_stop(void *context, uint32_t flags)
 {
-    (void)flags; /* SAVE, NOSAVE, NOW, FORCE: there are no files yet that they could tell apart */
     struct server *server = context;
     if (atomic_exchange(&server->is_stopping, true)) {
         return;
     }
-    log_write(server->node.log, LOG_WARNING_LEVEL, "User requested shutdown...");
+    server->has_failed = (flags & SHUTDOWN_FAILED) != 0;
     for (uint32_t i = 0; i < server->node.shard_count; i++) {
         server->workers[i].reactor.is_stopping = true;
         ring_wake(server->workers[i].ring);
@@ -83,8 +87,7 @@ signal_received(struct ring_op *op, int32_t result)
         bool is_int = server->signal_info.ssi_signo == SIGINT;
         log_write(server->node.log, LOG_WARNING_LEVEL, "Received %s scheduling shutdown...",
                   is_int ? "SIGINT" : "SIGTERM");
-        server_stop(server, 0);
-        return;
+        persistence_shutdown(server->workers[0].shard.persistence, 0);
     }
     if (result == -ECANCELED) {
         return;
@@ -315,8 +318,40 @@ thread_listen(struct server *server, struct worker *worker, uint32_t index)
         worker_listen(worker, 0, server->unix_fd, true);
     }
     if (index == 0) {
+        worker->shard.persistence = persistence_new(&worker->shard);
         ring_read(worker->ring, &server->signal_op, server->signal_fd, &server->signal_info,
                   sizeof(server->signal_info));
+    }
+}
+
+/** Rounds until all logs are written; a disk that does not take them has its time, then the
+ * process ends without. */
+static void
+thread_end_files(struct server *server, struct worker *worker, uint32_t index)
+{
+    int64_t deadline_ms = clock_unix_ms() + END_FILES_MS;
+    for (uint32_t round = 0;; round++) {
+        if (index == 0) {
+            atomic_store(&server->settled[(round + 1) % 3], 0);
+        }
+        if (round == 0) {
+            pthread_barrier_wait(&server->stopping);
+            if (index == 0) {
+                atomic_store(&server->settled[0], 0);
+            }
+            pthread_barrier_wait(&server->stopping);
+        }
+        atomic_fetch_add(&server->settled[round % 3], worker_end_files(worker));
+        if (index == 0 && clock_unix_ms() > deadline_ms) {
+            log_write(server->node.log, LOG_WARNING_LEVEL,
+                      "The append only file could not be written to its end: exiting all the same, "
+                      "answers that waited for it have not been given.");
+            _exit(1);
+        }
+        pthread_barrier_wait(&server->stopping);
+        if (atomic_load(&server->settled[round % 3]) == 0) {
+            break;
+        }
     }
 }
 
@@ -348,6 +383,7 @@ thread_end(struct server *server, struct worker *worker, uint32_t index)
             break;
         }
     }
+    thread_end_files(server, worker, index);
     worker_destroy(worker);
 }
 
@@ -439,6 +475,7 @@ node_create(struct node *node, const struct topology *topology, struct log *log)
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         node->slot_owner[slot] = (uint16_t)((uint64_t)slot * topology->shard_count / SLOT_COUNT);
     }
+    atomic_init(&node->is_loading, true); /* until persistence_begin() has come to its end */
     atomic_init(&node->ticket_next, 1);
     atomic_init(&node->session_id_next, 1);
 }
@@ -503,7 +540,6 @@ log_ready(const struct server *server)
         log_write(log, LOG_NOTICE_LEVEL, "The server is now ready to accept connections at %s",
                   server->config->unixsocket);
     }
-    log_write(log, LOG_NOTICE_LEVEL, "Ready to accept connections");
 }
 
 static int
@@ -535,7 +571,7 @@ server_run(struct server *server)
         (void)unlink(pid_file_path(server->config));
     }
     log_write(server->node.log, LOG_WARNING_LEVEL, "Tessera is now ready to exit, bye bye...");
-    return 0;
+    return server->has_failed ? 1 : 0;
 }
 
 /** Nothing runs any more. */
@@ -550,6 +586,7 @@ server_destroy(struct server *server)
     struct log *log = server->node.log;
     command_table_delete((struct command_table *)server->node.commands);
     exchange_delete(server->exchange);
+    ring_faults_delete(server->setup.faults);
     config_delete((struct config *)server->config);
     heap_free(server->threads);
     heap_free(server->node.shards);
@@ -586,6 +623,9 @@ server_create(struct server *server, struct config *config, struct log *log)
     struct random random;
     random_create(&random, random_system_seed());
     server->setup = (struct worker_setup){
+#ifdef TESSERA_SLOW_ASSERTS
+        .faults = ring_faults_new(),
+#endif
         .node = &server->node,
         .exchange = server->exchange,
         .workers = server->workers,

@@ -291,43 +291,43 @@ CONFIG_INT(busy_reply_threshold_ms, "busy-reply-threshold", "lua-time-limit", 0,
            CONFIG_NOT_YET, "milliseconds after which a script makes others hear BUSY")
 
 /* ---- files ---- */
-CONFIG_LIST(save, "save", "", config_check_save, 0, 64, "", CONFIG_NOT_YET,
+CONFIG_LIST(save, "save", "", config_check_save, 0, 64, "3600 1 300 100 60 10000", 0,
             "seconds and changes after which a snapshot is taken; empty = none")
 CONFIG_STRING(dbfilename, "dbfilename", "", config_check_dbfilename, "dump.rdb", CONFIG_PROTECTED,
-              "name of the snapshot in `dir`; matters with snapshots")
-CONFIG_BOOL(rdbcompression, "rdbcompression", "", true, 0,
-            "compress texts in the snapshot; matters with snapshots")
+              "name of the snapshot in `dir`")
+CONFIG_BOOL(rdbcompression, "rdbcompression", "", true, 0, "compress texts in the snapshot")
 CONFIG_BOOL(rdbchecksum, "rdbchecksum", "", true, CONFIG_IMMUTABLE,
-            "checksum at the end of the snapshot; matters with snapshots")
+            "checksum at the end of the snapshot")
 CONFIG_BOOL(rdb_del_sync_files, "rdb-del-sync-files", "", false, CONFIG_NOT_YET,
             "delete snapshots that only served replication")
-CONFIG_BOOL(rdb_save_incremental_fsync, "rdb-save-incremental-fsync", "", true, CONFIG_NOT_YET,
+CONFIG_BOOL(rdb_save_incremental_fsync, "rdb-save-incremental-fsync", "", true, 0,
             "write snapshots to the disk bit by bit")
+CONFIG_MEMORY(snapshot_max_bytes_per_second, "snapshot-max-bytes-per-second", "", 0, INT64_MAX, 0,
+              0, "how fast snapshots are written at most; 0 = as fast as the cores have time")
 CONFIG_BOOL(stop_writes_on_bgsave_error, "stop-writes-on-bgsave-error", "", true, 0,
-            "refuse writes after a failed snapshot; matters with snapshots")
-CONFIG_BOOL(appendonly, "appendonly", "", false, CONFIG_NOT_YET, "keep a log of all changes")
+            "refuse writes after a failed snapshot")
+CONFIG_BOOL(appendonly, "appendonly", "", false, 0, "keep a log of all changes")
 CONFIG_STRING(appendfilename, "appendfilename", "", config_check_appendfilename, "appendonly.aof",
-              CONFIG_IMMUTABLE, "name that the log's files begin with; matters with appendonly")
+              CONFIG_IMMUTABLE, "name that the log's files begin with")
 CONFIG_STRING(appenddirname, "appenddirname", "", config_check_appenddirname, "appendonlydir",
-              CONFIG_IMMUTABLE, "folder of the log's files in `dir`; matters with appendonly")
+              CONFIG_IMMUTABLE, "folder of the log's files in `dir`")
 CONFIG_ENUM(appendfsync, "appendfsync", "", config_appendfsync_words, CONFIG_APPENDFSYNC_EVERYSEC,
-            0, "when the log is forced to the disk; matters with appendonly")
+            0, "when the log is forced to the disk")
 CONFIG_BOOL(no_appendfsync_on_rewrite, "no-appendfsync-on-rewrite", "", false, 0,
-            "do not force the log to the disk while it is rewritten; matters with appendonly")
+            "do not force the log to the disk while it is rewritten")
 CONFIG_INT(auto_aof_rewrite_percentage, "auto-aof-rewrite-percentage", "", 0, INT32_MAX, 100, 0,
-           "growth after which the log is rewritten; 0 = never; matters with appendonly")
+           "growth after which the log is rewritten; 0 = never")
 CONFIG_MEMORY(auto_aof_rewrite_min_size, "auto-aof-rewrite-min-size", "", 0, INT64_MAX, 64 << 20, 0,
-              "size below which the log is not rewritten; matters with appendonly")
-CONFIG_BOOL(aof_load_truncated, "aof-load-truncated", "", true, 0,
-            "load a log whose end is torn; matters with appendonly")
-CONFIG_BOOL(aof_use_rdb_preamble, "aof-use-rdb-preamble", "", true, CONFIG_NOT_YET,
+              "size below which the log is not rewritten")
+CONFIG_BOOL(aof_load_truncated, "aof-load-truncated", "", true, 0, "load a log whose end is torn")
+CONFIG_BOOL(aof_use_rdb_preamble, "aof-use-rdb-preamble", "", true, 0,
             "begin a rewritten log with a snapshot")
-CONFIG_BOOL(aof_disable_auto_gc, "aof-disable-auto-gc", "", false, CONFIG_NOT_YET,
+CONFIG_BOOL(aof_disable_auto_gc, "aof-disable-auto-gc", "", false, 0,
             "keep files of the log that are replaced")
-CONFIG_BOOL(aof_timestamp_enabled, "aof-timestamp-enabled", "", false, CONFIG_NOT_YET,
+CONFIG_BOOL(aof_timestamp_enabled, "aof-timestamp-enabled", "", false, 0,
             "note the time in the log")
-CONFIG_BOOL(aof_rewrite_incremental_fsync, "aof-rewrite-incremental-fsync", "", true,
-            CONFIG_NOT_YET, "write a rewritten log to the disk bit by bit")
+CONFIG_BOOL(aof_rewrite_incremental_fsync, "aof-rewrite-incremental-fsync", "", true, 0,
+            "write a rewritten log to the disk bit by bit")
 
 /* ---- replication ---- */
 CONFIG_LIST(replicaof, "replicaof", "slaveof", NULL, 0, 2, "", CONFIG_IMMUTABLE | CONFIG_NOT_YET,

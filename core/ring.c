@@ -2,7 +2,8 @@
  * ring.c: the front of the ring: chooses a back end by trying it, and holds what both share.
  *
  *     ring.h --> ring.c --> ring_calls --> ring_uring.c   io_uring_enter once a turn
- *                                     \--> ring_epoll.c   epoll_wait, then read and send
+ *                           \         \--> ring_epoll.c   epoll_wait, then read and send
+ *                            `-> ring_files.c   files, with either of them
  *
  * Which one runs is found out by doing: the io_uring back end sets up a ring, registers buffers and
  * receives a byte through them before it says yes. Kernel versions are never asked, because
@@ -26,10 +27,12 @@
 #include "core/ring.h"
 
 #include "core/heap.h"
+#include "core/ring_files.h"
 #include "core/ring_internal.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -71,6 +74,7 @@ ring_create(struct ring *ring, const struct ring_calls *calls, const struct ring
     ring->calls = calls;
     ring->ready.id = RING_LIST_READY;
     ring->starved.id = RING_LIST_STARVED;
+    ring->faults = options->faults;
     atomic_init(&ring->is_wake_pending, false);
     int rc = ring_pool_create(&ring->pool, options);
     if (rc < 0) {
@@ -137,6 +141,10 @@ ring_delete(struct ring *ring)
     ASSERT(!ring->is_waiting);
     ASSERT(ring->ready.count == 0);
     ASSERT(ring->starved.count == 0);
+    if (ring->files != NULL) {
+        ring_files_delete(ring->files);
+        ring->files = NULL;
+    }
     ring->calls->delete (ring);
 }
 
@@ -208,12 +216,24 @@ ring_ready_run(struct ring *ring)
     return count;
 }
 
+/** A wait of a ring whose files have threads. */
+static uint32_t
+ring_wait_files(struct ring *ring, uint64_t timeout_ns)
+{
+    struct ring_files *files = ring->files;
+    bool is_sleeping = timeout_ns > 0 && ring_files_park(files);
+    uint32_t count = ring->calls->wait(ring, is_sleeping ? timeout_ns : 0);
+    ring_files_unpark(files);
+    return count + ring_files_reap(ring);
+}
+
 uint32_t
 ring_wait(struct ring *ring, uint64_t timeout_ns)
 {
     ASSERT(!ring->is_waiting);
     ring->is_waiting = true;
-    uint32_t count = ring->calls->wait(ring, timeout_ns);
+    uint32_t count = ring->files == NULL ? ring->calls->wait(ring, timeout_ns)
+                                         : ring_wait_files(ring, timeout_ns);
     ring->is_waiting = false;
     ring->counters.completion_count += count;
     return count;
@@ -318,6 +338,33 @@ ring_read(struct ring *ring, struct ring_op *op, int fd, void *data, size_t size
 }
 
 void
+ring_write(struct ring *ring, struct ring_op *op, int fd, const struct iovec *vector,
+           uint32_t vector_count, uint64_t offset)
+{
+    ASSERT(vector_count > 0);
+    ASSERT(vector_count <= IOV_MAX);
+    ASSERT(offset <= INT64_MAX);
+    ring_op_begin(op, RING_OP_WRITE, fd, (void *)(uintptr_t)vector, vector_count);
+    op->offset = offset;
+    ring_files_start(ring, op);
+}
+
+void
+ring_sync(struct ring *ring, struct ring_op *op, int fd)
+{
+    ring_op_begin(op, RING_OP_SYNC, fd, NULL, 0);
+    ring_files_start(ring, op);
+}
+
+void
+ring_work(struct ring *ring, struct ring_op *op, ring_work_fn *work, void *context)
+{
+    ring_op_begin(op, RING_OP_WORK, ring->wake_fd, context, 0);
+    op->work = work;
+    ring_files_start(ring, op);
+}
+
+void
 ring_cancel(struct ring *ring, struct ring_op *op)
 {
     ASSERT(op->is_active);
@@ -325,7 +372,12 @@ ring_cancel(struct ring *ring, struct ring_op *op)
         return;
     }
     op->is_cancelling = true;
-    if (op->list != RING_LIST_READY) {
+    if (ring_op_is_file(op)) {
+        /* Not in flight: it is ready. */
+        if (op->is_inflight) {
+            ring_files_cancel(ring, op);
+        }
+    } else if (op->list != RING_LIST_READY) {
         ring->calls->cancel(ring, op);
     }
 }

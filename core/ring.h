@@ -23,6 +23,9 @@ enum ring_backend {
 /** `result` as the system call would give it, -errno on failure. Called from ring_wait() only. */
 typedef void ring_done_fn(struct ring_op *op, int32_t result);
 
+/** Something that may take long, on a thread of the ring's: 0 or more, or -errno. */
+typedef int32_t ring_work_fn(void *context);
+
 /** One operation in flight. The owner fills `done`, then leaves it alone until `done` is called. */
 struct ring_op {
     ring_done_fn *done;
@@ -35,8 +38,12 @@ struct ring_op {
     bool is_cancelling;
     int32_t result;
     int fd;
-    void *address; /* bytes, or the send's vector */
+    void *address; /* bytes, the vector of a send or write, or the context of work */
     uint64_t size; /* of them, or of the vector */
+    union {
+        uint64_t offset; /* of a write */
+        ring_work_fn *work;
+    };
     struct ring_op *next;
     struct ring_op *previous;
 };
@@ -73,12 +80,17 @@ struct ring_receiver {
     bool is_starved; /* waits for a free buffer */
 };
 
+struct ring_faults;
+
 struct ring_options {
     enum ring_backend backend;
     uint32_t entry_count;  /* submission entries, a power of two */
     uint32_t buffer_size;  /* bytes of each receive buffer */
     uint32_t buffer_count; /* buffers at the start; the ring may add more up to buffer_count_max */
     uint32_t buffer_count_max;
+    /** What is to go wrong with files (core/ring_fault.h), shared by any rings and outliving them.
+     * NULL: nothing. Release builds do not look. */
+    struct ring_faults *faults;
 };
 
 /** A new ring of the calling thread. NULL with errno-style code in *error when no back end works.
@@ -138,7 +150,29 @@ void ring_send(struct ring *ring, struct ring_op *op, int fd, const struct iovec
 /** One read from a descriptor that becomes ready by itself (signalfd, pipe). */
 void ring_read(struct ring *ring, struct ring_op *op, int fd, void *data, size_t size);
 
-/** End an operation early: done() follows, with -ECANCELED or what had already happened. */
+/*
+ * Files. A small write is done on the spot while the disk takes it without waiting (its done()
+ * follows in ring_wait() all the same); all else runs beside the core, on threads that begin with
+ * the first use and end with the ring. Writes and syncs that are in flight together are in no
+ * order, also those of one file: whoever needs an order starts the second from the first one's
+ * done(). A sync covers the writes whose done() came before it was started. At ring_delete() all of
+ * them must have ended, as any operation.
+ */
+
+/** One vectored write at `offset` of a regular file; may write less than asked. `vector` (at most
+ * IOV_MAX) and the bytes stay until done(): bytes, or -errno. */
+void ring_write(struct ring *ring, struct ring_op *op, int fd, const struct iovec *vector,
+                uint32_t vector_count, uint64_t offset);
+
+/** fdatasync(). done(): 0 or -errno. */
+void ring_sync(struct ring *ring, struct ring_op *op, int fd);
+
+/** Run what may take long (open, rename, unlink, fsync of a folder, read) beside the core: the work
+ * of one ring one after the other, in the order it was started. done() with what it returned. */
+void ring_work(struct ring *ring, struct ring_op *op, ring_work_fn *work, void *context);
+
+/** End an operation early: done() follows, with -ECANCELED or what had already happened. What
+ * happens with files is not interrupted: it is left out if it has not begun. */
 void ring_cancel(struct ring *ring, struct ring_op *op);
 
 /** Close a descriptor that no operation uses any more. */
@@ -166,7 +200,9 @@ ring_buffer_unref(struct ring_buffer *buffer)
 struct ring_counters {
     uint64_t wait_count; /* system calls made by ring_wait() and ring_submit() */
     uint64_t completion_count;
-    uint64_t wake_count;    /* wake-ups that arrived */
-    uint64_t starved_count; /* receives that found no free buffer */
+    uint64_t wake_count;        /* wake-ups that arrived */
+    uint64_t starved_count;     /* receives that found no free buffer */
+    uint64_t file_spot_count;   /* writes done on the spot */
+    uint64_t file_thread_count; /* operations given to a file thread */
 };
 const struct ring_counters *ring_counters(const struct ring *ring);

@@ -15,15 +15,20 @@ enum ring_op_kind {
     RING_OP_SEND,
     RING_OP_READ,
     RING_OP_WAKE,
+    RING_OP_WRITE, /* this one and the next two: ring_files.c, never a back end */
+    RING_OP_SYNC,
+    RING_OP_WORK,
 };
 
 /** An operation is in one list at most; which one says how far it has come. */
 enum ring_list_id {
     RING_LIST_NONE,
-    RING_LIST_READY,       /* has its result; done() is due in ring_wait() */
-    RING_LIST_STARVED,     /* a receiver that waits for a buffer */
-    RING_LIST_UNSUBMITTED, /* io_uring: found the submission queue full */
-    RING_LIST_READABLE,    /* epoll: worth trying in this ring_wait() */
+    RING_LIST_READY,        /* has its result; done() is due in ring_wait() */
+    RING_LIST_STARVED,      /* a receiver that waits for a buffer */
+    RING_LIST_UNSUBMITTED,  /* io_uring: found the submission queue full */
+    RING_LIST_READABLE,     /* epoll: worth trying in this ring_wait() */
+    RING_LIST_FILES_QUEUED, /* ring_files.c, under its lock: not begun */
+    RING_LIST_FILES_DONE,
 };
 
 struct ring_list {
@@ -72,6 +77,8 @@ struct ring {
     struct ring_list starved;
     struct ring_pool pool;
     struct ring_counters counters;
+    struct ring_files *files; /* NULL until the first use */
+    struct ring_faults *faults;
     int wake_fd;
     bool is_waiting; /* inside ring_wait(), which callbacks must not enter again */
     char reason[160];

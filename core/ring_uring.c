@@ -38,7 +38,8 @@
  * Rejected: kernels without buffer rings (a provide-buffers entry for each release, or a poll and a
  * read for each arrival, is what epoll does with less machinery; they get epoll); waiting for more
  * than one completion (a blocked send could then hold back a request that has arrived); an
- * io_uring close, which saves nothing at the rate that connections come and go.
+ * io_uring close, which saves nothing at the rate that connections come and go; files (ring_files.c
+ * says what they cost here).
  */
 #include "core/ring_uring.h"
 
@@ -129,6 +130,10 @@ uring_prepare(struct ring_uring *uring, struct io_uring_sqe *sqe, struct ring_op
     case RING_OP_WAKE:
         io_uring_prep_poll_multishot(sqe, op->fd, POLLIN);
         break;
+    case RING_OP_WRITE:
+    case RING_OP_SYNC:
+    case RING_OP_WORK:
+        ASSERT(!"an operation of the back end");
     }
     io_uring_sqe_set_data(sqe, op);
 }
@@ -363,6 +368,10 @@ uring_complete(struct ring_uring *uring, struct ring_op *op, int32_t result, uin
     case RING_OP_SEND:
         uring_moved(uring, op, result);
         return 1;
+    case RING_OP_WRITE:
+    case RING_OP_SYNC:
+    case RING_OP_WORK:
+        ASSERT(!"an operation of the back end");
     }
     return 0;
 }

@@ -547,16 +547,33 @@ conn_sent(struct ring_op *op, int32_t result)
     }
 }
 
+/** Only the first `size` bytes. Returns the new count. */
+static uint32_t
+vector_limit(struct iovec *vector, uint32_t count, uint64_t size)
+{
+    uint32_t i = 0;
+    while (i < count && size > 0) {
+        vector[i].iov_len = MIN(vector[i].iov_len, size);
+        size -= vector[i].iov_len;
+        i++;
+    }
+    return i;
+}
+
 void
 conn_flush(struct conn *conn)
 {
-    if (conn->is_sending || conn->is_closing || output_is_empty(&conn->output)) {
+    if (conn->is_sending || conn->is_closing || output_is_empty(&conn->output) ||
+        UNLIKELY(conn->sent_size >= conn->send_limit)) {
         return;
     }
     bool is_one = conn->output.first->next == NULL;
     conn->vector =
         is_one ? &conn->inline_vector : heap_alloc(CONN_VECTOR_MAX * sizeof(struct iovec));
     uint32_t count = output_vector(&conn->output, conn->vector, is_one ? 1 : CONN_VECTOR_MAX);
+    if (UNLIKELY(conn->send_limit != UINT64_MAX)) {
+        count = vector_limit(conn->vector, count, conn->send_limit - conn->sent_size);
+    }
     conn->is_sending = true;
     ring_send(conn->ring, &conn->send_op, conn->fd, conn->vector, count);
 }
@@ -573,6 +590,7 @@ conn_create(struct conn *conn, struct ring *ring, int fd, const struct conn_ops 
     conn->ops = ops;
     conn->receiver.received = conn_received;
     conn->send_op.done = conn_sent;
+    conn->send_limit = UINT64_MAX;
     resp_parser_create(&conn->parser, bulk_size_max);
     conn_limits_set(conn, bulk_size_max, input_size_max);
     output_create(&conn->output);

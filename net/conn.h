@@ -68,6 +68,7 @@ struct conn {
     struct conn_direct *direct; /* a receive straight into large_memory is under way, or NULL */
     /* ---- output ---- */
     struct output output;
+    uint64_t send_limit; /* of sent_size, set by the owner: what lies behind must not leave yet */
     struct ring_op send_op;
     struct iovec inline_vector;
     struct iovec *vector;        /* of the send under way: inline_vector, or heap */

@@ -42,6 +42,7 @@ struct batch {
     uint32_t retired_count; /* coordinator: replies that were taken */
     uint32_t argument_count;
     bool is_first_held; /* owner: requests[position] holds its keys already */
+    uint64_t mark;      /* owner: when its answers may leave */
     struct output output;
     struct commandlog_entry *logged; /* of its commands; only the coordinator knows the client */
     /* ---- owner, while it waits ---- */
@@ -81,6 +82,7 @@ batch_new(struct router *router, struct lane *lane, uint16_t owner)
     batch->retired_count = 0;
     batch->argument_count = 0;
     batch->is_first_held = false;
+    batch->mark = 0;
     batch->logged = NULL;
     batch->follower_first = NULL;
     batch->follower_last = NULL;
@@ -315,7 +317,10 @@ static void
 batch_run_chain(struct router *router, struct batch *batch)
 {
     while (batch != NULL) {
-        if (!batch_run(router, batch)) {
+        uint64_t outer = durable_begin(&router->shard->durable);
+        bool is_at_end = batch_run(router, batch);
+        batch->mark = MAX(batch->mark, durable_end(&router->shard->durable, outer));
+        if (!is_at_end) {
             list_push_back(&router->waiting, &batch->waiting_link);
             return;
         }
@@ -325,7 +330,7 @@ batch_run_chain(struct router *router, struct batch *batch)
             next->follower_last = next->next == NULL ? NULL : batch->follower_last;
         }
         batch->follower_first = NULL;
-        router_post(router, batch->coordinator, MAIL_BATCH_HOME, &batch->mail);
+        router_answer(router, batch->mark, batch->coordinator, MAIL_BATCH_HOME, &batch->mail);
         batch = next;
     }
 }

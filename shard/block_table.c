@@ -173,9 +173,9 @@ unregister(struct shard *shard, struct blocker_part *part)
 }
 
 static void
-part_post_home(struct router *router, struct blocker_part *part)
+part_post_home(struct router *router, struct blocker_part *part, uint64_t mark)
 {
-    router_post(router, part->blocker->request.coordinator, MAIL_BLOCK_HOME, &part->mail);
+    router_answer(router, mark, part->blocker->request.coordinator, MAIL_BLOCK_HOME, &part->mail);
 }
 
 /** Keep the arguments that the first run has resolved (XREAD's "$"). */
@@ -383,13 +383,15 @@ part_proceed(struct router *router, struct blocker_part *part)
         if (router_fault_hit(router, ROUTER_FAULT_OFFER_UNLOCKED)) {
             part_unlock(router, part);
         }
-        part_post_home(router, part);
+        part_post_home(router, part, 0);
         return;
     }
     if (!part->is_first_try) {
         part_choose(router->shard, part);
     }
+    uint64_t outer = durable_begin(&router->shard->durable);
     bool is_served = wait_run(router, part);
+    uint64_t mark = durable_end(&router->shard->durable, outer);
     part_unlock(router, part);
     if (!is_served) {
         atomic_store_explicit(&part->blocker->state, BLOCKER_WAITING, memory_order_release);
@@ -398,7 +400,7 @@ part_proceed(struct router *router, struct blocker_part *part)
     unregister(router->shard, part);
     part->is_served = true;
     atomic_store_explicit(&part->blocker->state, BLOCKER_OVER, memory_order_release);
-    part_post_home(router, part);
+    part_post_home(router, part, mark);
 }
 
 /** Ask for all keys of the part: while it waits for them, another than the one that woke it may get
@@ -472,7 +474,7 @@ block_cancel(struct router *router, struct mail *mail)
     }
     part_unlock(router, part);
     unregister(router->shard, part);
-    part_post_home(router, part);
+    part_post_home(router, part, 0);
     lender_serve(router);
 }
 
@@ -484,7 +486,7 @@ block_offer_taken(struct router *router, struct blocker_part *part)
     part_unlock(router, part);
     unregister(router->shard, part);
     part->is_offer = false;
-    part_post_home(router, part);
+    part_post_home(router, part, 0);
 }
 
 /* ---- readiness ---- */

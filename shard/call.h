@@ -200,4 +200,9 @@ struct part {
     struct reply reply;  /* writes into bytes, under the session's protocol */
     void *data;          /* from heap_alloc(), freed with the part */
     struct effects *effects;
+    /** It is answered later, by gather_part_home(): the part sets it. Not of CLOSED, not in MULTI.
+     */
+    bool is_put_off;
+    bool is_in_multi;  /* a step of an EXEC, whose effects are told together */
+    struct mail *mail; /* the runner's */
 };

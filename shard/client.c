@@ -18,6 +18,7 @@
 #include "core/log.h"
 #include "shard/arguments.h"
 #include "shard/block.h"
+#include "shard/durable.h"
 #include "shard/execute.h"
 #include "shard/multi.h"
 #include "shard/pubsub.h"
@@ -83,6 +84,9 @@ client_delete(struct client *client)
     if (client->postponed != NULL) {
         large_raw_drop(shard, client->postponed->request.large_raw);
         client_postponed_delete(client);
+    }
+    if (client->held_mark != 0) {
+        list_remove(&client->held_link);
     }
     multi_discard(&client->session);
     session_destroy(&client->session);
@@ -493,6 +497,65 @@ client_run_requests(struct client *client)
     return true;
 }
 
+/** What the connection is owed since `size` must not leave before `mark` is safe. Two marks are
+ * told apart, so that somebody who goes on writing gets his answers in the end. */
+static __attribute__((noinline)) void
+client_hold(struct client *client, uint64_t mark, uint64_t size)
+{
+    if (client->held_mark == 0) {
+        client->held_mark = mark;
+        client->conn.send_limit = size;
+        list_push_back(&client->room->held, &client->held_link);
+    } else if (client->next_held_mark == 0) {
+        client->next_held_mark = mark;
+        client->next_held_size = size;
+    } else {
+        client->next_held_mark = MAX(client->next_held_mark, mark);
+    }
+}
+
+void
+client_room_release(struct client_room *room)
+{
+    const struct durable *durable = &room->shard->durable;
+    for (struct list_node *node = list_first(&room->held), *next = NULL; node != NULL;
+         node = next) {
+        next = list_next(&room->held, node);
+        struct client *client = container_of(node, struct client, held_link);
+        if (!durable_is_safe(durable, client->held_mark)) {
+            continue;
+        }
+        if (client->next_held_mark != 0 && !durable_is_safe(durable, client->next_held_mark)) {
+            client->held_mark = client->next_held_mark;
+            client->conn.send_limit = client->next_held_size;
+        } else {
+            client->held_mark = 0;
+            client->conn.send_limit = UINT64_MAX;
+            list_remove(&client->held_link);
+        }
+        client->next_held_mark = 0;
+        if (!client->is_conn_closed && !output_is_empty(&client->conn.output)) {
+            client_dirty(client);
+        }
+    }
+}
+
+/** client_run_requests(), whose answers wait for what they have changed. */
+static inline bool
+client_run_held(struct client *client)
+{
+    struct durable *durable = &client->room->shard->durable;
+    struct conn *conn = &client->conn;
+    uint64_t size = conn->sent_size + conn->output.byte_count;
+    uint64_t outer = durable_begin(durable);
+    bool has_more = client_run_requests(client);
+    uint64_t mark = durable_end(durable, outer);
+    if (UNLIKELY(!durable_is_safe(durable, mark))) {
+        client_hold(client, mark, size);
+    }
+    return has_more;
+}
+
 /** True: it wants another turn. May free the client. */
 static bool
 client_run(struct client *client)
@@ -512,7 +575,7 @@ client_run(struct client *client)
     bool has_more = false;
     if (LIKELY(!wants_to_close(client)) && client_waiting_size(client) <= CONN_OUTPUT_SIZE_MAX) {
         client->room->shard->commandlog.client = &client->session;
-        has_more = client_run_requests(client);
+        has_more = client_run_held(client);
         client->room->shard->commandlog.client = NULL;
         router_lane_end(client->room->shard, &client->lane);
     }
@@ -644,6 +707,7 @@ client_room_create(struct client_room *room, struct shard *shard, struct ring *r
     room->told_memory_size = 0;
     list_create(&room->ready);
     list_create(&room->dirty);
+    list_create(&room->held);
 }
 
 struct client *
@@ -662,6 +726,9 @@ client_new(struct client_room *room, int fd, uint64_t id)
     client->is_conn_closed = false;
     client->has_error_pending = false;
     list_node_create(&client->ready_link);
+    list_node_create(&client->held_link);
+    client->held_mark = 0;
+    client->next_held_mark = 0;
     session_create(&client->session, shard, id, shard->now_ms);
     client->session.fd = fd;
     conn_create(&client->conn, room->ring, fd, &client_conn_ops,

@@ -24,6 +24,7 @@ struct client_room {
     struct ring *ring;
     struct list ready; /* have something to do in this turn */
     struct list dirty; /* have something to send at its end */
+    struct list held;  /* have answers that wait for the disk (shard/durable.h) */
     uint32_t ready_count;
     int64_t told_memory_size; /* of these clients, in node->client_memory_size */
     /** Pinned for the batch that is being run. */
@@ -39,6 +40,10 @@ struct client {
     struct lane lane;
     struct client_room *room;
     struct list_node ready_link;
+    struct list_node held_link;
+    uint64_t held_mark;      /* what lies behind conn.send_limit waits for; 0: nothing does */
+    uint64_t next_held_mark; /* and what lies behind next_held_size; 0: nothing */
+    uint64_t next_held_size;
     struct raw *large_raw; /* a large argument being received or parsed, in nobody's account */
     struct client_postponed *postponed; /* a request with a large argument that may not start yet */
     int64_t soft_limit_since_ms;        /* output above its soft limit since then; 0: it is not */
@@ -74,6 +79,8 @@ void client_room_tick(struct client_room *room);
 /** Some ten times a second: close the largest clients while all take more than maxmemory-clients.
  * client_evict.c */
 void client_room_evict(struct client_room *room);
+/** More has become safe: let those answers go. */
+void client_room_release(struct client_room *room);
 /** Look at all clients again, since a pause may be over. */
 void client_room_resume_all(struct client_room *room);
 

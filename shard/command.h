@@ -228,6 +228,8 @@ struct command {
     /** SCOPE_CLOSED: at the coordinator when all shards are closed, before their parts run; may set
      * call->shared for them. Replies the error and returns false to open the shards unchanged. */
     bool (*prepare)(struct call *call);
+    /** The server's own: no client can name it, and no statistics count it. */
+    bool is_internal;
     /* ---- documentation ---- */
     enum command_group group;
     uint32_t categories; /* ACL_ bits beside those that follow from flags and group */

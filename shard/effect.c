@@ -87,10 +87,18 @@ effects_splice(struct effects *effects, struct effects *from)
         *from = swap;
         return;
     }
-    memcpy(effects_reserve(effects, from->size), from->bytes, from->size);
-    effects->size += from->size;
-    effects->count += from->count;
+    effects_copy(effects, from);
     effects_clear(from);
+}
+
+void
+effects_copy(struct effects *effects, const struct effects *from)
+{
+    if (from->size > 0) {
+        memcpy(effects_reserve(effects, from->size), from->bytes, from->size);
+        effects->size += from->size;
+        effects->count += from->count;
+    }
 }
 
 void

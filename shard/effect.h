@@ -21,6 +21,8 @@ void effects_append(struct effects *effects, uint16_t db, uint16_t slot, const s
                     uint32_t argc);
 /** Move all records of `from` to the end. */
 void effects_splice(struct effects *effects, struct effects *from);
+/** Copy all records of `from` to the end. */
+void effects_copy(struct effects *effects, const struct effects *from);
 void effects_clear(struct effects *effects);
 
 struct effect {

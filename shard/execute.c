@@ -12,6 +12,7 @@
 #include "shard/commandlog.h"
 #include "shard/effect.h"
 #include "shard/execute_multi.h"
+#include "shard/journal.h"
 #include "shard/lock.h"
 #include "shard/notify.h"
 #include "shard/shard.h"
@@ -36,7 +37,7 @@ call_prepare(struct call *call, struct shard *shard, const struct request *reque
     call->view_count = 0;
     call->reply = reply;
     call->shard = shard;
-    call->now_ms = shard->now_ms;
+    call->now_ms = shard_deadline_now(shard);
     call->session = session;
     call->parts = NULL;
     call->part_count = 0;
@@ -128,6 +129,7 @@ execute_tell(struct shard *shard, struct call *call)
 static inline void
 execute_commit_end(struct shard *shard, struct call *call)
 {
+    journal_close(shard);
     if (UNLIKELY((shard->interest & (INTEREST_EVENTS | INTEREST_READY)) != 0)) {
         execute_tell(shard, call);
     }

@@ -15,7 +15,9 @@
 #include "core/heap.h"
 #include "shard/change.h"
 #include "shard/effect.h"
+#include "shard/journal.h"
 #include "shard/notify.h"
+#include "shard/snapshot.h"
 #include "shard/value/object.h"
 #include "shard/value/packed.h"
 
@@ -60,6 +62,9 @@ field_expiry_step(struct shard *shard, uint16_t db, uint16_t slot, uint64_t hash
                   struct entry *entry)
 {
     struct keyspace *keyspace = &shard->keyspace;
+    if (UNLIKELY(shard->snapshot != NULL)) {
+        snapshot_before_change(shard, db, entry);
+    }
     struct value value;
     entry_value(entry, &value);
     ASSERT(value.type == VALUE_HASH && value.encoding == ENCODING_HASHTABLE);
@@ -70,6 +75,7 @@ field_expiry_step(struct shard *shard, uint16_t db, uint16_t slot, uint64_t hash
     packed_expire_fn *effect = shard->journal != NULL ? fields_effect : NULL;
     uint32_t count = packed_expire(packed, shard->now_ms, effect, &expiry);
     shard->counters.expired_field_count += count;
+    journal_close(shard);
 
     struct change change = {.key = expiry.key,
                             .hash = hash,

@@ -60,10 +60,12 @@ part_run(struct router *router, struct part *part)
 {
     struct shard *shard = router->shard;
     part->shard = shard;
-    part->now_ms = shard->now_ms;
+    part->now_ms = shard_deadline_now(shard);
     part->effects = shard->journal;
+    durable_seen_all(&shard->durable);
     uint64_t start_ticks = clock_ticks();
     part->command->part(part);
+    journal_close(shard);
     shard->last_ticks = clock_ticks();
     part->tick_count += shard->last_ticks - start_ticks;
 }
@@ -138,8 +140,21 @@ gather_part(struct router *router, struct mail *mail)
         router->held_parts = node;
         return;
     }
+    uint64_t outer = durable_begin(&router->shard->durable);
+    node->part->mail = mail;
     part_run(router, node->part);
-    router_post(router, node->part->coordinator, MAIL_PART_HOME, mail);
+    uint64_t mark = durable_end(&router->shard->durable, outer);
+    if (UNLIKELY(node->part->is_put_off)) {
+        return;
+    }
+    router_answer(router, mark, node->part->coordinator, MAIL_PART_HOME, mail);
+}
+
+void
+gather_part_home(struct router *router, struct part *part)
+{
+    ASSERT(part->is_put_off);
+    router_post(router, part->coordinator, MAIL_PART_HOME, part->mail);
 }
 
 void

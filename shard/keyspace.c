@@ -16,7 +16,8 @@
  * the contents: SWAPDB exchanges contents and two numbers, and entries stay as they are. A flush
  * gives the contents away, id and all, to the garbage, where the id has no number: nodes of dead
  * entries that come up in the wheel are recognised by that and dropped, until the collector has
- * freed them. An id is used again only after that.
+ * freed them. An id is used again only after that. Contents that a snapshot holds stay whole in the
+ * garbage until it has looked through them.
  *
  * A database's slots are an anonymous mapping: pages that no key ever touched cost nothing, so a
  * shard that owns every second slot, or a database with three keys, pays for what it uses.
@@ -105,6 +106,9 @@ void
 keyspace_destroy(struct keyspace *keyspace)
 {
     keyspace_flush_all(keyspace);
+    for (struct keyspace_garbage *it = keyspace->garbage; it != NULL; it = it->next) {
+        it->database.is_held = false;
+    }
     while (!keyspace_collect(keyspace, UINT32_MAX)) {
     }
     struct memory *memory = keyspace->memory;
@@ -271,6 +275,7 @@ keyspace_put(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, uint64
     }
     ASSERT_SLOW(table_find(&slot->table, key, hash) == NULL);
     entry = entry_new(keyspace->memory, &keyspace->wheel, key, value, deadline_ms, database->id);
+    entry->flags |= (uint8_t)(keyspace->snapshot_bit * ENTRY_SNAPSHOT_BIT);
     table_insert(keyspace->memory, &slot->table, entry, hash, keyspace->hash_seed);
     if (table_count(&slot->table) == 1) {
         database->occupied[slot_index / 64] |= UINT64_C(1) << (slot_index % 64);
@@ -402,37 +407,56 @@ collect_visit(void *context, struct entry *entry)
     collector->step_count++;
 }
 
-/** The first piece of garbage is a collection. */
+/** A piece of garbage is gone. `place` is what points to it. */
 static void
-collect_object(struct keyspace *keyspace, uint32_t step_count_max)
+collect_end(struct keyspace *keyspace, struct keyspace_garbage **place)
 {
-    struct keyspace_garbage *garbage = keyspace->garbage;
+    struct keyspace_garbage *garbage = *place;
+    *place = garbage->next;
+    memory_free(keyspace->memory, garbage, sizeof(*garbage));
+}
+
+/** A piece of garbage is a collection. */
+static void
+collect_object(struct keyspace *keyspace, struct keyspace_garbage **place, uint32_t step_count_max)
+{
+    struct keyspace_garbage *garbage = *place;
     struct object *object = garbage->value.object;
     uint64_t old_size = object_size(object);
     bool is_done =
         object_free_steps(&object, garbage->value.type, garbage->value.encoding, step_count_max);
     object_charge(keyspace->memory, -(int64_t)(old_size - (is_done ? 0 : object_size(object))));
     if (is_done) {
-        keyspace->garbage = garbage->next;
-        memory_free(keyspace->memory, garbage, sizeof(*garbage));
+        collect_end(keyspace, place);
     }
+}
+
+/** What points to the first piece that may be freed; NULL: there is none. */
+static struct keyspace_garbage **
+collect_next(struct keyspace *keyspace)
+{
+    struct keyspace_garbage **place = &keyspace->garbage;
+    while (*place != NULL && (*place)->database.is_held) {
+        place = &(*place)->next;
+    }
+    return *place == NULL ? NULL : place;
 }
 
 bool
 keyspace_collect(struct keyspace *keyspace, uint32_t step_count_max)
 {
     struct keyspace_collector collector = {.keyspace = keyspace};
-    while (keyspace->garbage != NULL && collector.step_count < step_count_max) {
-        struct keyspace_garbage *garbage = keyspace->garbage;
+    struct keyspace_garbage **place = NULL;
+    while (collector.step_count < step_count_max && (place = collect_next(keyspace)) != NULL) {
+        struct keyspace_garbage *garbage = *place;
         if (garbage->value.is_object) {
-            collect_object(keyspace, step_count_max - (uint32_t)collector.step_count);
+            collect_object(keyspace, place, step_count_max - (uint32_t)collector.step_count);
             break;
         }
         if (garbage->slot_index == SLOT_COUNT) {
             keyspace->numbers[garbage->database.id] = KEYSPACE_ID_FREE;
             slots_destroy(keyspace, &garbage->database);
-            keyspace->garbage = garbage->next;
-            memory_free(keyspace->memory, garbage, sizeof(*garbage));
+            collect_end(keyspace, place);
             continue;
         }
         struct table *table = &garbage->database.slots[garbage->slot_index].table;
@@ -441,7 +465,37 @@ keyspace_collect(struct keyspace *keyspace, uint32_t step_count_max)
             garbage->slot_index++;
         }
     }
-    return keyspace->garbage == NULL;
+    return collect_next(keyspace) == NULL;
+}
+
+struct database *
+keyspace_held_next(struct keyspace *keyspace)
+{
+    for (struct keyspace_garbage *it = keyspace->garbage; it != NULL; it = it->next) {
+        if (it->database.is_held) {
+            return &it->database;
+        }
+    }
+    for (uint32_t db = 0; db < keyspace->database_count; db++) {
+        if (keyspace->databases[db].is_held) {
+            return &keyspace->databases[db];
+        }
+    }
+    return NULL;
+}
+
+struct database *
+keyspace_contents(struct keyspace *keyspace, uint32_t id)
+{
+    ASSERT(id < keyspace->number_capacity && keyspace->numbers[id] != KEYSPACE_ID_FREE);
+    if (keyspace->numbers[id] != KEYSPACE_NO_DATABASE) {
+        return &keyspace->databases[keyspace->numbers[id]];
+    }
+    struct keyspace_garbage *garbage = keyspace->garbage;
+    while (garbage->value.is_object || garbage->database.id != id) {
+        garbage = garbage->next;
+    }
+    return &garbage->database;
 }
 
 /* ---- time ---- */
@@ -530,7 +584,13 @@ keyspace_scan(const struct keyspace *keyspace, uint32_t db, uint32_t slot_index,
 uint32_t
 keyspace_slot_next(const struct keyspace *keyspace, uint32_t db, uint32_t slot_index)
 {
-    const uint64_t *occupied = keyspace->databases[db].occupied;
+    return database_slot_next(&keyspace->databases[db], slot_index);
+}
+
+uint32_t
+database_slot_next(const struct database *database, uint32_t slot_index)
+{
+    const uint64_t *occupied = database->occupied;
     if (occupied == NULL || slot_index >= SLOT_COUNT) {
         return SLOT_COUNT;
     }

@@ -40,6 +40,10 @@ struct database {
     unsigned __int128 deadline_sum_ms;
     /** What the wheel's nodes know their database by; follows the contents through SWAPDB. */
     uint32_t id;
+    /** These contents' number at the last snapshot's cut. */
+    uint32_t cut_db;
+    /** The snapshot has still to look for entries here: what a flush takes out is not freed. */
+    bool is_held;
 };
 
 /** Contents that a flush took out, or a large collection, on their way to be freed. */
@@ -66,6 +70,8 @@ struct keyspace {
     uint32_t *numbers;
     uint32_t number_capacity;
     struct keyspace_garbage *garbage;
+    /** entry_snapshot_bit() of new entries: 0 or 1. */
+    uint8_t snapshot_bit;
 };
 
 #define KEYSPACE_NO_DATABASE UINT32_MAX
@@ -193,7 +199,7 @@ void keyspace_flush(struct keyspace *keyspace, uint32_t db);
 void keyspace_flush_all(struct keyspace *keyspace);
 
 /** Free flushed contents and large collections, about `step_count_max` entries and blocks. True:
- * nothing is left. */
+ * nothing is left, or only what is held. */
 bool keyspace_collect(struct keyspace *keyspace, uint32_t step_count_max);
 
 /**
@@ -221,6 +227,14 @@ uint64_t keyspace_scan(const struct keyspace *keyspace, uint32_t db, uint32_t sl
 
 /** The first slot >= `slot` that holds a key; SLOT_COUNT where there is none. */
 uint32_t keyspace_slot_next(const struct keyspace *keyspace, uint32_t db, uint32_t slot);
+/** The same of contents, also of those that a flush took out and that are held. */
+uint32_t database_slot_next(const struct database *database, uint32_t slot);
+
+/** Contents that are held, flushed ones first, as these are in somebody's way; NULL: there are
+ * none. Good until databases are swapped or flushed. */
+struct database *keyspace_held_next(struct keyspace *keyspace);
+/** Contents by their id, wherever they are; they exist. As good as above. */
+struct database *keyspace_contents(struct keyspace *keyspace, uint32_t id);
 
 /** Bytes of a slot with its table. */
 size_t keyspace_slot_size(const struct keyspace *keyspace, uint32_t db, uint32_t slot);

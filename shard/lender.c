@@ -13,6 +13,7 @@
 #include "shard/change.h"
 #include "shard/notify.h"
 #include "shard/router_internal.h"
+#include "shard/tracking.h"
 #include "shard/watch.h"
 
 struct hold {
@@ -48,6 +49,7 @@ hold_grant(struct router *router, struct hold *hold)
             keyspace_prefetch_bucket(&shard->keyspace, view->db, view->slot, view->hash);
         }
     }
+    uint64_t outer = durable_begin(&shard->durable);
     for (uint32_t i = 0; i < loan->view_count; i++) {
         struct view *view = &loan->views[i];
         view_open(shard, view);
@@ -55,11 +57,12 @@ hold_grant(struct router *router, struct hold *hold)
             entry_lent_set(view->entry, true);
         }
     }
+    uint64_t mark = durable_end(&shard->durable, outer);
     /* Behind the opening, which may have found a watched key whose time is over. */
     if (!router_fault_hit(router, ROUTER_FAULT_EARLY_WATCH)) {
         loan->is_dirty = loan->is_watched && watch_is_dirty(shard, loan->session_id);
     }
-    router_post(router, hold->coordinator, MAIL_GRANT, &loan->mail);
+    router_answer(router, mark, hold->coordinator, MAIL_GRANT, &loan->mail);
 }
 
 /** Entries of exclusive views are nobody else's: they are home before the commit moves them. */
@@ -183,6 +186,8 @@ void
 lender_step(struct router *router, struct loan *loan)
 {
     struct shard *shard = router->shard;
+    /* The steps of an EXEC are one group, closed when the loan is returned. */
+    journal_keep_open(shard, true);
     switch ((enum loan_step)loan->step) {
     case LOAN_OPEN:
         for (uint32_t i = 0; i < loan->view_count; i++) {
@@ -204,11 +209,81 @@ lender_step(struct router *router, struct loan *loan)
     router_post(router, loan->hold->coordinator, MAIL_STEP_HOME, &loan->mail);
 }
 
+/** What was changed here is one group, or this owner's part of the transaction. */
+static void
+loan_journal(struct shard *shard, struct loan *loan)
+{
+    journal_keep_open(shard, false);
+    if (shard->journal != NULL && UNLIKELY(loan->is_cut)) {
+        journal_close(shard);
+        journal_cut(shard, loan->barrier);
+        return;
+    }
+    if (shard->journal != NULL && loan->is_part) {
+        journal_close_group(shard, &loan->part_record);
+    } else {
+        journal_close(shard);
+    }
+}
+
+/** The keys are free: those who wait for them are served. `mark`: when DONE may leave. */
+static void
+loan_leave(struct router *router, struct loan *loan, uint64_t mark)
+{
+    struct shard *shard = router->shard;
+    struct hold *hold = loan->hold;
+    mark_shared_home(shard, loan);
+    lock_request_leave(shard->locks, &hold->request, &router->ready);
+    bool is_late = loan->block_part != NULL && router_fault_hit(router, ROUTER_FAULT_LATE_WAIT);
+    /* The coordinator's from here on: it may free the loan at any moment. */
+    router_answer(router, mark, hold->coordinator, MAIL_DONE, &loan->mail);
+    if (hold->is_wound_out) {
+        hold->is_over = true;
+    } else {
+        hold_delete(hold);
+    }
+    gather_release(router);
+    lender_serve(router);
+    if (is_late) {
+        block_register_loan(shard, loan);
+    }
+}
+
+/** ROUTER_FAULT_LATE_TRACKING: the commit registers no reads. Returns of which views. */
+static uint64_t
+reads_forget(struct router *router, struct loan *loan)
+{
+    uint64_t views = 0;
+    if (router_fault_hit(router, ROUTER_FAULT_LATE_TRACKING)) {
+        for (uint32_t i = 0; i < MIN(loan->view_count, UINT32_C(64)); i++) {
+            views |= (uint64_t)((loan->views[i].flags & VIEW_TRACK) != 0) << i;
+            loan->views[i].flags &= (uint16_t)~VIEW_TRACK;
+        }
+    }
+    return views;
+}
+
+/** ... but this does, too late. */
+static void
+reads_register(struct shard *shard, const struct loan *loan, uint16_t coordinator, uint64_t views)
+{
+    for (uint32_t i = 0; i < 64 && views >> i != 0; i++) {
+        if ((views >> i & 1) != 0) {
+            shard->actor_id = loan->session_id;
+            shard->actor_core = coordinator;
+            tracking_read(shard, &loan->views[i]);
+        }
+    }
+}
+
 void
 lender_return(struct router *router, struct loan *loan)
 {
     struct shard *shard = router->shard;
     struct hold *hold = loan->hold;
+    uint16_t coordinator = hold->coordinator;
+    uint64_t late_reads = reads_forget(router, loan);
+    uint64_t outer = durable_begin(&shard->durable);
     mark_exclusive_home(loan);
     if (loan->is_watched) {
         watch_remove(shard, loan->session_id);
@@ -223,6 +298,9 @@ lender_return(struct router *router, struct loan *loan)
         if (loan->part != NULL) {
             part_run(router, loan->part);
         }
+    }
+    loan_journal(shard, loan);
+    if (!loan->is_unused) {
         if (loan->block_part != NULL && !router_fault_hit(router, ROUTER_FAULT_LATE_WAIT)) {
             block_register_loan(shard, loan);
         }
@@ -232,21 +310,19 @@ lender_return(struct router *router, struct loan *loan)
         !router_fault_hit(router, ROUTER_FAULT_NO_WAKE)) {
         block_serve_ready(shard); /* they queue behind this loan, ahead of younger ones */
     }
-    mark_shared_home(shard, loan);
-    lock_request_leave(shard->locks, &hold->request, &router->ready);
-    bool is_late = loan->block_part != NULL && router_fault_hit(router, ROUTER_FAULT_LATE_WAIT);
-    /* The coordinator's from here on: it may free the loan at any moment. */
-    router_post(router, hold->coordinator, MAIL_DONE, &loan->mail);
-    if (hold->is_wound_out) {
-        hold->is_over = true;
+    uint64_t mark = durable_end(&shard->durable, outer);
+    if (loan->is_kept) {
+        router_answer(router, mark, hold->coordinator, MAIL_DONE, &loan->mail);
     } else {
-        hold_delete(hold);
+        loan_leave(router, loan, mark);
+        reads_register(shard, loan, coordinator, late_reads);
     }
-    gather_release(router);
-    lender_serve(router);
-    if (is_late) {
-        block_register_loan(shard, loan);
-    }
+}
+
+void
+lender_release(struct router *router, struct loan *loan)
+{
+    loan_leave(router, loan, 0);
 }
 
 void

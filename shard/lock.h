@@ -73,6 +73,16 @@ bool lock_key_is_lent(const struct lock_table *table, uint16_t db, struct slice 
 /** Is the whole shard lent? */
 bool lock_shard_is_lent(const struct lock_table *table);
 
+/**
+ * Somebody wants to have a key for itself, and nobody is in the way. False: he waits on; the guard
+ * has put a request for the key in front of him, or one is there. Owner thread.
+ */
+typedef bool lock_guard_fn(void *context, uint16_t db, struct slice key, uint64_t hash);
+
+/** From now on this is asked about each key; NULL: nobody is. With a guard the table's request
+ * count is never 0, so that everybody comes here. */
+void lock_table_guard_set(struct lock_table *table, lock_guard_fn *guard, void *context);
+
 /** Begin a request for the shard in `mode`, with room for `key_count` keys. */
 void lock_request_create(struct lock_request *request, uint64_t ticket, enum lock_mode shard_mode,
                          uint32_t key_count);

@@ -122,6 +122,7 @@ multi_add(struct multi *multi, const struct request *request)
                                                        .large_raw = request->large_raw};
     multi->memory_size += request->argc * sizeof(*argv) + byte_count;
     multi->command_flags |= request->command->flags;
+    multi->has_unloadable |= (request->command->flags & CMD_LOADING) == 0;
     enum command_scope scope = request->command->scope;
     multi->has_local |= scope == SCOPE_LOCAL;
     bool grows =

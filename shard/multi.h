@@ -44,6 +44,7 @@ struct multi {
     uint32_t count;
     uint32_t capacity;
     uint32_t command_flags; /* of all queued commands */
+    bool has_unloadable;    /* one of them does not run while files are loaded */
     bool is_aborted;        /* a command was refused: EXEC will not run the others */
     bool has_local;         /* a queued command needs the session: it runs where that is */
     bool has_whole;         /* a queued command concerns all shards, or keys that are not known */

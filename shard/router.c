@@ -25,6 +25,7 @@
 #include "shard/grown_keys.h"
 #include "shard/monitor.h"
 #include "shard/multi.h"
+#include "shard/refusal.h"
 #include "shard/router_internal.h"
 #include "shard/session.h"
 #include "shard/stats.h"
@@ -430,6 +431,36 @@ refuse_limited(struct shard *shard, struct lane *lane, const struct request *req
     return ROUTER_STARTED;
 }
 
+/** A command that the state of the files forbids. True: the error is answered. */
+static __attribute__((noinline)) bool
+refuse_for_files(struct shard *shard, struct lane *lane, const struct request *request)
+{
+    char text[REFUSAL_TEXT_SIZE];
+    const char *why = refusal_of(shard, lane, request, text);
+    if (LIKELY(why == NULL)) {
+        return false;
+    }
+    struct reply reply;
+    reply_create(&reply, lane_output(lane), request->protocol);
+    reply.is_muted = (request->flags & REQUEST_MUTED) != 0;
+    if (request->command->scope == SCOPE_EXEC && lane->session->multi != NULL) {
+        reply_error_format(&reply, "EXECABORT Transaction discarded because of: %s", why);
+        multi_discard(lane->session);
+    } else {
+        reply_error(&reply, why);
+    }
+    if (lane->session->multi != NULL) {
+        lane->session->multi->is_aborted = true;
+    }
+    stats_reject(shard, request->command);
+    stats_error(shard, reply.error_code);
+    shard->counters.error_count++;
+    if (request->large_raw != NULL) {
+        large_raw_drop(shard, request->large_raw);
+    }
+    return true;
+}
+
 static inline enum router_verdict
 start_request(struct shard *shard, struct lane *lane, struct request *request,
               struct ring_buffer *buffer)
@@ -465,6 +496,14 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
     }
     if (UNLIKELY(lane->item_count >= LANE_ITEMS_MAX) || UNLIKELY(is_paused(shard, lane, request))) {
         return ROUTER_STALLED;
+    }
+    if (UNLIKELY(shard->caution != 0)) {
+        if (lane->barrier_count > 0) {
+            return ROUTER_STALLED;
+        }
+        if (refuse_for_files(shard, lane, request)) {
+            return ROUTER_STARTED;
+        }
     }
     if (UNLIKELY((request->flags & REQUEST_LIMITED) != 0)) {
         enum router_verdict verdict = refuse_limited(shard, lane, request);
@@ -511,7 +550,7 @@ is_plain(const struct shard *shard, const struct lane *lane, const struct reques
     return request->key_index != REQUEST_KEYS_MANY && request->owner == shard->index &&
            (request->flags & (REQUEST_MULTI | REQUEST_LIMITED)) == 0 && lane->first == NULL &&
            lane->transaction_count == 0 && lock_table_request_count(shard->locks) == 0 &&
-           !shard->is_monitored && shard->pause_until_ms == 0 &&
+           shard->caution == 0 && !shard->is_monitored && shard->pause_until_ms == 0 &&
            command_arity_ok(request->command, request->argc);
 }
 
@@ -633,6 +672,12 @@ router_receive(struct shard *shard, struct mail *mail)
     case MAIL_BLOCK_HOME:
         block_home(router, mail);
         return true;
+    case MAIL_RELEASE:
+        lender_release(router, loan_of_mail(mail));
+        return true;
+    case MAIL_SNAPSHOT:
+    case MAIL_LOADER:
+    case MAIL_AOF:
     case MAIL_CONNECTION:
     case MAIL_LISTEN:
         return false;

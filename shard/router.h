@@ -37,6 +37,10 @@ enum mail_kind {
     MAIL_BLOCK_CANCEL, /* the wait has ended elsewhere */
     MAIL_BLOCK_HOME,   /* a part of a wait is over */
     MAIL_TRACKING,     /* what shard/tracking.h says to itself on other cores */
+    MAIL_RELEASE,      /* a transaction is on disk everywhere: its keys are free */
+    MAIL_SNAPSHOT,     /* a shard's part of a snapshot is written; see shard/snapshot.h */
+    MAIL_LOADER,       /* what shard/loader.h says to itself on other cores */
+    MAIL_AOF,          /* what shard/persistence.h and the shards' logs say to each other */
     MAIL_CONNECTION,   /* an accepted connection for another core; not the router's */
     MAIL_LISTEN,       /* other listening sockets for a core; not the router's */
 };
@@ -55,6 +59,8 @@ enum router_fault {
     ROUTER_FAULT_OFFER_UNLOCKED = 1 << 8,  /* an offered key is not held for whom it is offered */
     ROUTER_FAULT_NEW_TICKET = 1 << 9,      /* who is woken queues behind all others */
     ROUTER_FAULT_EARLY_PUBLISH = 1 << 10,  /* PUBLISH passes what its connection asked elsewhere */
+    ROUTER_FAULT_LATE_TRACKING = 1 << 11,  /* a loan's reads are tracked when the keys are free */
+    ROUTER_FAULT_EARLY_PUSH = 1 << 12,     /* invalidations pass replies that are held back */
 };
 
 struct router *router_new(struct shard *shard, struct exchange *exchange);

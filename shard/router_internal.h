@@ -7,8 +7,10 @@
 #include "net/output.h"
 #include "shard/arguments.h"
 #include "shard/call.h"
+#include "shard/durable.h"
 #include "shard/effect.h"
 #include "shard/execute.h"
+#include "shard/journal.h"
 #include "shard/lock.h"
 #include "shard/router.h"
 #include "shard/shard.h"
@@ -58,6 +60,19 @@ router_post(struct router *router, uint32_t to, enum mail_kind kind, struct mail
     router->shard->counters.mail_sent_count++;
 }
 
+/** An answer that may leave when `mark` is safe (shard/durable.h). */
+static inline void
+router_answer(struct router *router, uint64_t mark, uint32_t to, enum mail_kind kind,
+              struct mail *mail)
+{
+    if (LIKELY(durable_is_safe(&router->shard->durable, mark))) {
+        router_post(router, to, kind, mail);
+        return;
+    }
+    mail->kind = (uint8_t)kind;
+    durable_hold(&router->shard->durable, mark, to, mail);
+}
+
 /* ---- batch.c ---- */
 
 /** Add a single to the batch for its owner. False: no room in the mailbox. */
@@ -94,6 +109,8 @@ struct loan {
     bool is_watched;    /* EXEC of a session that watches keys: their marks are asked for and taken
                            back */
     bool is_dirty;      /* GRANT's answer: one was changed */
+    bool is_part;       /* RETURN: several owners journal it, each its part */
+    bool is_kept;       /* RETURN: the keys stay lent until MAIL_RELEASE */
     uint8_t step;       /* enum loan_step: what MAIL_STEP asks for */
     uint8_t shard_mode; /* enum lock_mode */
     uint64_t ticket;
@@ -103,6 +120,9 @@ struct loan {
     struct effects effects;          /* what the coordinator's handler changed here */
     struct effects events;           /* and what is to be told of it */
     uint64_t session_id;             /* whose command it is */
+    bool is_cut;                     /* RETURN: the journal ends before it ... */
+    const struct effects *barrier;   /* ... with this between the two, told to shard 0 */
+    struct journal_part part_record; /* is_part: what the journal keeps of it */
     struct hold *hold;               /* owner's */
     struct blocker_part *block_part; /* RETURN: the command waits for keys of this loan */
     struct blocker_part *offer; /* LOCK: it takes the place of this part, which holds the key */
@@ -112,6 +132,8 @@ void lender_lock(struct router *router, struct loan *loan);
 void lender_take_back(struct router *router, struct loan *loan);
 void lender_return(struct router *router, struct loan *loan);
 void lender_step(struct router *router, struct loan *loan);
+/** The transaction is on disk everywhere: the keys are free; DONE follows once more. */
+void lender_release(struct router *router, struct loan *loan);
 void lender_wound_home(struct router *router, struct mail *mail);
 /** Take back what younger transactions, not executing yet, have borrowed of what `request` waits
  * for. */
@@ -153,6 +175,8 @@ void gather_start(struct router *router, struct lane *lane, const struct request
                   struct ring_buffer *buffer, void *shared);
 void gather_part(struct router *router, struct mail *mail);
 void gather_home(struct router *router, struct mail *mail);
+/** A part that was put off has its answer. The shard that it runs on. */
+void gather_part_home(struct router *router, struct part *part);
 /** A loan has been returned: run the parts that have waited for a closed shard. */
 void gather_release(struct router *router);
 

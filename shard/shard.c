@@ -8,13 +8,16 @@
 #include "shard/block.h"
 #include "shard/change.h"
 #include "shard/commandlog.h"
+#include "shard/durable.h"
 #include "shard/effect.h"
 #include "shard/field_expiry.h"
+#include "shard/journal.h"
 #include "shard/latency.h"
 #include "shard/lock.h"
 #include "shard/notify.h"
 #include "shard/pubsub.h"
 #include "shard/router.h"
+#include "shard/snapshot.h"
 #include "shard/stats.h"
 #include "shard/tracking.h"
 #include "shard/watch.h"
@@ -29,12 +32,15 @@ shard_create(struct shard *shard, struct node *node, uint32_t index, const struc
     shard->config = config;
     shard->cpu = -1;
     shard->now_ms = seed->now_ms;
+    shard->clock_mask = -1;
     memory_create(&shard->memory);
     keyspace_create(&shard->keyspace, &shard->memory, (uint32_t)config->databases, seed->hash_seed,
                     seed->now_ms);
     random_create(&shard->random, seed->random_seed + index);
     list_create(&shard->sessions);
     shard->locks = lock_table_new();
+    shard->journal_room = journal_new();
+    durable_create(&shard->durable);
     shard->events = heap_alloc(sizeof(*shard->events));
     effects_create(shard->events);
     shard->watches = watch_table_new();
@@ -50,7 +56,12 @@ shard_create(struct shard *shard, struct node *node, uint32_t index, const struc
 void
 shard_clear(struct shard *shard)
 {
+    if (shard->snapshot != NULL) {
+        snapshot_abandon(shard);
+    }
     router_delete(shard->router);
+    journal_delete(shard->journal_room);
+    durable_destroy(&shard->durable);
     lock_table_delete(shard->locks);
     effects_destroy(shard->events);
     heap_free(shard->events);
@@ -76,9 +87,13 @@ shard_key_expired(struct shard *shard, uint16_t db, uint16_t slot, uint64_t hash
                   struct entry *entry)
 {
     struct slice key = entry_key(entry);
+    if (UNLIKELY(shard->snapshot != NULL)) {
+        snapshot_before_change(shard, db, entry);
+    }
     if (shard->journal != NULL) {
         struct slice argv[] = {SLICE("DEL"), key};
         effects_append(shard->journal, db, slot, argv, 2);
+        journal_close(shard);
     }
     shard->counters.expired_count++;
     if (LIKELY(shard->interest == 0 && shard->notify_classes == 0)) {
@@ -105,6 +120,15 @@ struct shard_expiry {
     uint32_t field_step_count;
 };
 
+/** Is it still locked by a transaction that has changed it and waits for the disk? */
+static bool
+is_kept(const struct shard *shard, uint32_t db, const struct entry *entry, uint64_t hash)
+{
+    return UNLIKELY(shard->durable.slot_marks != NULL) &&
+           lock_table_request_count(shard->locks) > 0 &&
+           !lock_key_is_free(shard->locks, (uint16_t)db, entry_key(entry), hash, true);
+}
+
 /** A deadline has come, the key's or that of a hash's fields. What is lent stays until it is home:
  * it is asked for again with the next tick. */
 static void
@@ -112,7 +136,9 @@ key_due(void *context, uint32_t db, uint32_t slot, uint64_t hash, struct entry *
 {
     struct shard_expiry *expiry = context;
     struct shard *shard = expiry->shard;
-    if (entry_is_lent(entry) || lock_shard_is_lent(shard->locks)) {
+    if (entry_is_lent(entry) || lock_shard_is_lent(shard->locks) ||
+        is_kept(shard, db, entry, hash) ||
+        (UNLIKELY(shard->snapshot != NULL) && snapshot_puts_off(shard, (uint16_t)db, entry))) {
         keyspace_put_off(&shard->keyspace, entry);
         return;
     }
@@ -132,7 +158,7 @@ key_due(void *context, uint32_t db, uint32_t slot, uint64_t hash, struct entry *
 uint32_t
 shard_expire(struct shard *shard, uint32_t step_count_max)
 {
-    if (UNLIKELY(shard->is_expiry_paused)) {
+    if (UNLIKELY(shard->is_expiry_paused || shard->clock_mask == 0)) {
         return 0;
     }
     struct shard_expiry expiry = {.shard = shard};

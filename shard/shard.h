@@ -12,6 +12,7 @@
 #include "core/memory.h"
 #include "core/random.h"
 #include "shard/commandlog_data.h"
+#include "shard/durable_data.h"
 #include "shard/keyspace.h"
 #include "shard/latency_data.h"
 #include "shard/stats_data.h"
@@ -29,6 +30,7 @@ struct session_traffic;
 #define SHUTDOWN_SAVE (1u << 1)
 #define SHUTDOWN_NOW (1u << 2)
 #define SHUTDOWN_FORCE (1u << 3)
+#define SHUTDOWN_FAILED (1u << 4) /* the server cannot go on: an error to whoever started it */
 
 /* One line: field, INFO name's help. One writer (the shard's core), read by message. */
 #define SHARD_COUNTERS(X)                                                                          \
@@ -59,6 +61,14 @@ struct session_traffic;
     X(write_count, "times that bytes went to a client")                                            \
     X(expire_ns, "time spent removing keys whose deadline had passed")
 #define COUNTER_FIELD(name, help) uint64_t name;
+/** Counters that core 0 reads without asking, told now and then. */
+struct shard_told {
+    _Atomic uint64_t change_count; /* changed keys since the start */
+    _Atomic uint64_t aof_size;     /* bytes that this shard has appended to its log */
+    _Atomic uint64_t aof_written_size;
+    _Atomic uint64_t memory_size; /* of the account */
+};
+
 struct shard_counters {
     SHARD_COUNTERS(COUNTER_FIELD)
 };
@@ -88,7 +98,16 @@ struct node {
      * look. */
     _Alignas(CACHE_LINE_SIZE) _Atomic int64_t client_memory_size;
     struct commandlog_numbers commandlogs[COMMANDLOG_TYPE_COUNT]; /* see shard/commandlog.h */
+    /** Files are being loaded: set before the cores start or while all shards are closed. */
+    _Atomic bool is_loading;
+    /** Why writes are refused: enum durable_refusal. */
+    _Atomic uint32_t write_refusal;
+    _Atomic int32_t write_error; /* errno of a log that cannot be written */
 };
+
+/** What deadlines are compared with; 0 while files are loaded, which tell the end of each key that
+ * has ended. */
+#define shard_deadline_now(shard) ((shard)->now_ms & (shard)->clock_mask)
 
 struct shard {
     uint32_t index;
@@ -99,16 +118,26 @@ struct shard {
     struct keyspace keyspace;
     struct random random;
     int64_t now_ms;      /* the turn's clock; deadlines are compared with it */
+    int64_t clock_mask;  /* -1; 0 while files are loaded: then no deadline has passed */
     uint64_t now_ns;     /* the turn's monotonic clock */
     uint64_t last_ticks; /* CPU ticks at the end of the last command */
     /** Slow commands, large requests and replies; see shard/commandlog.h. */
     struct commandlog commandlog;
     bool is_expiry_paused; /* DEBUG SET-ACTIVE-EXPIRE 0 */
     struct shard_counters counters;
-    struct stats stats;      /* by command and error code; see shard/stats.h */
-    struct latency latency;  /* what took too long lately */
-    int32_t cpu;             /* the CPU that the core is pinned to, -1: none */
-    struct effects *journal; /* where effects go; NULL: nobody reads them */
+    uint64_t change_count; /* keys that were changed: "dirty" */
+    struct shard_told told;
+    struct stats stats;              /* by command and error code; see shard/stats.h */
+    struct latency latency;          /* what took too long lately */
+    int32_t cpu;                     /* the CPU that the core is pinned to, -1: none */
+    struct effects *journal;         /* where effects go; NULL: nobody reads them */
+    struct journal *journal_room;    /* shard/journal.h; `journal` points into it when it is read */
+    struct durable durable;          /* what has reached the files, and who waits for it */
+    struct ring *ring;               /* the core's, for files; NULL in the simulator */
+    struct aof *aof;                 /* shard/aof.h; NULL: there is no append-only file */
+    struct snapshot *snapshot;       /* shard/snapshot.h; NULL: none runs here */
+    struct loader *loader;           /* shard/loader.h; NULL: nothing is loaded */
+    struct persistence *persistence; /* shard/persistence.h; shard 0's only */
     uint32_t interest;       /* INTEREST_: who wants to hear of changed keys; see shard/change.h */
     uint64_t actor_id;       /* the session whose changes are being carried out */
     uint32_t actor_core;     /* its core, where it has read what is tracked */
@@ -124,6 +153,7 @@ struct shard {
     _Atomic uint64_t client_largest_size;
     struct lock_table *locks; /* what is lent; see shard/lock.h */
     struct router *router;    /* mail, batches and transactions under way; see shard/router.h */
+    uint32_t caution;         /* this turn: commands are looked at before they run (refusal.h) */
     int64_t pause_until_ms;   /* CLIENT PAUSE: commands of this core's clients wait; 0: no pause */
     bool is_pause_all;        /* reads too */
     bool is_monitored;        /* some core has monitors; see shard/monitor.h */
@@ -138,6 +168,8 @@ struct shard {
         /** A reply that lent bytes of a string of shard `owner` has left from `from`: raw_unpin()
          * there. */
         void (*raw_unpin)(struct shard *from, uint32_t owner, struct raw *raw);
+        /** Answers that waited for the disk may leave (shard/durable.h). NULL: nobody waits. */
+        void (*durable_advanced)(void *core);
         /** CONFIG SET: put to work what has changed (listeners, log ...), at the coordinator while
          * all shards are closed, before any of them sees `now`. 0, or -errno with the error reply's
          * text; config_set_error() makes it. NULL: nothing to do. */

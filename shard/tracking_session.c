@@ -315,6 +315,14 @@ is_deaf(const struct session *session)
            (session->flags & (SESSION_KILLED | SESSION_CLOSE_AFTER_REPLY)) != 0;
 }
 
+/** Where what is pushed is to be written. */
+static struct output *
+push_output(struct lane *lane)
+{
+    bool is_early = router_fault_hit(lane->shard->router, ROUTER_FAULT_EARLY_PUSH);
+    return is_early ? lane->output : lane_push_output(lane);
+}
+
 static void
 push_invalidation(struct session *session, bool is_redirected, struct slice name, bool is_flush)
 {
@@ -324,11 +332,11 @@ push_invalidation(struct session *session, bool is_redirected, struct slice name
     struct lane *lane = session->lane;
     struct reply push;
     if (session->protocol == 3) {
-        reply_create(&push, lane_push_output(lane), 3);
+        reply_create(&push, push_output(lane), 3);
         reply_push(&push, 2);
         reply_bulk_string(&push, "invalidate");
     } else if (is_redirected && (session->flags & SESSION_PUBSUB) != 0) {
-        reply_create(&push, lane_push_output(lane), 2);
+        reply_create(&push, push_output(lane), 2);
         reply_array(&push, 3);
         reply_bulk_string(&push, "message");
         reply_bulk_string(&push, "__redis__:invalidate");

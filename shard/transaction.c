@@ -47,6 +47,7 @@ transaction_delete(struct transaction *transaction)
     program_delete(transaction);
     grown_keys_destroy(&transaction->grown);
     multi_delete(transaction->lane_shard, transaction->request.multi);
+    heap_free(transaction->participants);
     heap_free(transaction);
 }
 
@@ -332,6 +333,7 @@ void
 transaction_distribute(struct router *router, struct transaction *transaction)
 {
     if (transaction->effects.count > 0) {
+        transaction->is_journaled = true;
         distribute(router, transaction, &transaction->effects, false);
         effects_clear(&transaction->effects);
     }
@@ -468,6 +470,34 @@ settle_watches_here(struct shard *shard, struct loan *loan)
     }
 }
 
+/** Several owners journal what it has changed: each is told of all, so that a file that is torn
+ * behind one part and before another is known to be. Owners whose keys were read only are among
+ * them: what was read there must be in the files before what followed from it. */
+static void
+make_parts(struct router *router, struct transaction *transaction)
+{
+    /* A cut stands between two files of everybody's: nobody has a part. */
+    if (!transaction->is_journaled || transaction->loan_count == 1 ||
+        transaction->loans[0].is_cut) {
+        return;
+    }
+    bool is_kept = router->shard->durable.slot_marks != NULL;
+    transaction->is_kept = is_kept;
+    transaction->participants =
+        heap_alloc(transaction->loan_count * sizeof(*transaction->participants));
+    for (uint32_t i = 0; i < transaction->loan_count; i++) {
+        struct loan *loan = &transaction->loans[i];
+        transaction->participants[i] = loan->owner;
+        loan->is_part = true;
+        loan->is_kept = is_kept;
+        loan->part_record = (struct journal_part){
+            .ticket = loan->ticket,
+            .participant_count = transaction->loan_count,
+            .participants = transaction->participants,
+        };
+    }
+}
+
 /**
  * Mail the keys back. A value that moves leaves its old owner's books before its new owner has it,
  * who might free it at once: then the new owner's RETURN waits for the old one's DONE.
@@ -475,6 +505,7 @@ settle_watches_here(struct shard *shard, struct loan *loan)
 void
 transaction_return(struct router *router, struct transaction *transaction)
 {
+    make_parts(router, transaction);
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         struct loan *loan = &transaction->loans[i];
         if (loan->owner == router->shard->index) {
@@ -512,7 +543,9 @@ transaction_execute(struct router *router, struct transaction *transaction)
     } else {
         run_keys(router, transaction);
         commandlog_settle(router->shard, commandlog_take(router->shard), lane->session);
-        lane_item_done(lane, &transaction->item);
+        if (LIKELY(!transaction->is_journaled)) {
+            lane_item_done(lane, &transaction->item);
+        }
         if (UNLIKELY((transaction->call.flags & CALL_GROWS) != 0)) {
             transaction_grow(router, transaction);
         }
@@ -585,13 +618,33 @@ finish_closed(struct router *router, struct transaction *transaction)
         call_run(call);
         parts_account(call);
     }
-    call_finish(call);
+    if (LIKELY(!call->command->is_internal)) {
+        call_account(call);
+    }
+    call_release(call);
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         part_destroy(&transaction->parts[i]);
     }
     lane_item_done(lane, &transaction->item);
     lane->barrier_count--;
     lane_emit(lane);
+}
+
+/** All owners have what it changed in their files. The last thing to do but for what is closed. */
+static void
+transaction_safe(struct router *router, struct transaction *transaction)
+{
+    struct lane *lane = transaction->lane;
+    transaction->is_journaled = false;
+    if (transaction->is_kept) {
+        transaction->is_kept = false;
+        transaction->home_count = 0;
+        for (uint32_t i = 0; i < transaction->loan_count; i++) {
+            router_post(router, transaction->loans[i].owner, MAIL_RELEASE,
+                        &transaction->loans[i].mail);
+        }
+    }
+    lane_item_done(lane, &transaction->item);
 }
 
 void
@@ -607,6 +660,19 @@ transaction_done(struct router *router, struct loan *loan)
     }
     if (transaction->home_count < transaction->loan_count) {
         return;
+    }
+    if (UNLIKELY(transaction->is_journaled)) {
+        bool is_kept = transaction->is_kept;
+        struct lane *lane = transaction->lane;
+        transaction_safe(router, transaction);
+        if (is_kept) {
+            lane_emit(lane);
+            return; /* they come home once more */
+        }
+        /* Its end is here: lane_emit() must not find it. */
+        transaction->home_count--;
+        lane_emit(lane);
+        transaction->home_count++;
     }
     router->pending_count--;
     if (transaction->is_closed && transaction->program == NULL) {

@@ -30,6 +30,8 @@ struct transaction_program {
     uint32_t part_count;
     uint64_t start_ticks;
     bool is_over;
+    bool has_barrier;       /* a flush or a swap is among its commands */
+    struct effects barrier; /* then: all that it has changed, in order */
     struct request request; /* the command of a step of parts */
 };
 
@@ -38,7 +40,41 @@ static void program_next(struct router *router, struct transaction *transaction)
 void
 program_delete(struct transaction *transaction)
 {
+    if (transaction->program != NULL) {
+        effects_destroy(&transaction->program->barrier);
+    }
     heap_free(transaction->program);
+}
+
+/** Does the command change what all shards have at once (FLUSHALL, FLUSHDB, SWAPDB)? */
+static bool
+is_barrier(const struct command *command)
+{
+    return command->scope == SCOPE_CLOSED && (command->flags & CMD_WRITE) != 0;
+}
+
+/** With a flush among them, effects are told in one place, as they were made. */
+static void
+keep_effects(struct router *router, struct transaction *transaction)
+{
+    struct transaction_program *program = transaction->program;
+    if (program->has_barrier && router->shard->journal != NULL) {
+        effects_splice(&program->barrier, &transaction->effects);
+        effects_clear(&transaction->effects);
+        transaction->is_journaled |= program->barrier.count > 0;
+    }
+}
+
+static void
+keep_barrier(struct router *router, struct transaction *transaction, const struct multi_item *item)
+{
+    if (router->shard->journal == NULL) {
+        return;
+    }
+    /* The options of a flush do not matter to whoever carries it out again. */
+    uint32_t argc = item->argc == 2 ? 1 : item->argc;
+    effects_append(&transaction->program->barrier, item->db, 0, item->argv, argc);
+    transaction->is_journaled = true;
 }
 
 static bool
@@ -67,7 +103,15 @@ program_end(struct router *router, struct transaction *transaction)
         transaction->loans[i].view_count = 0;
     }
     multi_account(router->shard, &transaction->request, transaction->program->start_ticks);
-    lane_item_done(lane, &transaction->item);
+    if (transaction->program->barrier.count > 0) {
+        for (uint32_t i = 0; i < transaction->loan_count; i++) {
+            transaction->loans[i].is_cut = true;
+            transaction->loans[i].barrier = i == 0 ? &transaction->program->barrier : NULL;
+        }
+    }
+    if (!transaction->is_journaled) {
+        lane_item_done(lane, &transaction->item);
+    }
     lane->barrier_count--;
     transaction_return(router, transaction);
     transaction->program->is_over = true;
@@ -129,6 +173,7 @@ run_opened(struct router *router, struct transaction *transaction)
     transaction->call.grown = grows ? &transaction->grown : NULL;
     multi_run(&transaction->call, transaction->request.multi, program->position, program->end,
               transaction->declared, transaction->lane->session);
+    keep_effects(router, transaction);
     transaction_distribute(router, transaction);
     if (grows) {
         grown_step_end(transaction);
@@ -229,8 +274,10 @@ start_parts(struct router *router, struct transaction *transaction)
     program->request.protocol = transaction->reply.protocol;
     transaction->reply.is_error = false;
     transaction->reply.start_size = transaction->output.byte_count;
+    struct effects *effects = call->effects;
     struct effects *events = call->events;
     call_prepare(call, router->shard, &program->request, &transaction->reply, lane->session);
+    call->effects = effects;
     call->events = events;
     call->large_raw = NULL;
     call->flags |= CALL_IN_MULTI;
@@ -245,6 +292,10 @@ start_parts(struct router *router, struct transaction *transaction)
     transaction->parts = heap_alloc(program->part_count * sizeof(struct part));
     for (uint32_t i = 0; i < program->part_count; i++) {
         part_create(&transaction->parts[i], router, &program->request, lane, call->shared);
+        transaction->parts[i].is_in_multi = true;
+    }
+    if (is_barrier(item->command)) {
+        keep_barrier(router, transaction, item);
     }
     for (uint32_t i = 0; i < program->part_count; i++) {
         uint32_t at = item->command->scope == SCOPE_WALK ? router->shard->index : i;
@@ -340,6 +391,10 @@ program_start(struct router *router, struct transaction *transaction)
     struct transaction_program *program = heap_alloc(sizeof(*program));
     *program = (struct transaction_program){.start_ticks = router->shard->last_ticks};
     transaction->program = program;
+    const struct multi *multi = transaction->request.multi;
+    for (uint32_t i = 0; i < multi->count; i++) {
+        program->has_barrier |= is_barrier(multi->items[i].command);
+    }
     transaction_begin(router, transaction, NULL);
     bool is_dirty = false;
     for (uint32_t i = 0; i < transaction->loan_count; i++) {

@@ -30,10 +30,12 @@
 #include "shard/call.h"
 #include "shard/change.h"
 #include "shard/commandlog.h"
+#include "shard/durable.h"
 #include "shard/effect.h"
 #include "shard/notify.h"
 #include "shard/pin.h"
 #include "shard/pubsub.h"
+#include "shard/snapshot.h"
 #include "shard/tracking.h"
 #include "shard/value/object.h"
 #include "shard/watch.h"
@@ -114,7 +116,7 @@ view_set_absent(struct view *view)
 }
 
 /** The key's time is over: out with it, unless others are reading it right now (then its end comes
- * with theirs). */
+ * with theirs), or it would take a snapshot long to write it first. */
 static __attribute__((noinline)) void
 view_open_expired(struct shard *shard, struct view *view)
 {
@@ -123,6 +125,10 @@ view_open_expired(struct shard *shard, struct view *view)
     view_set_absent(view);
     if (entry_is_lent(entry)) {
         ASSERT((view->flags & VIEW_EXCLUSIVE) == 0);
+        return;
+    }
+    if (UNLIKELY(shard->snapshot != NULL) && (view->flags & VIEW_EXCLUSIVE) == 0 &&
+        snapshot_puts_off(shard, view->db, entry)) {
         return;
     }
     shard_key_expired(shard, view->db, view->slot, view->hash, entry);
@@ -166,6 +172,7 @@ view_open_key(struct shard *shard, struct view *view)
     view->moved_from = NULL;
     view->pin_count = 0;
     view->object_size = 0;
+    durable_seen(&shard->durable, view->slot);
     struct entry *entry =
         keyspace_find(&shard->keyspace, view->db, view->slot, view->key, view->hash);
     view->entry = entry;
@@ -174,9 +181,13 @@ view_open_key(struct shard *shard, struct view *view)
         return;
     }
     view->deadline_ms = entry_deadline_ms(entry);
-    if (UNLIKELY(view->deadline_ms != VIEW_NO_DEADLINE && view->deadline_ms <= shard->now_ms)) {
+    if (UNLIKELY(view->deadline_ms != VIEW_NO_DEADLINE &&
+                 view->deadline_ms <= shard_deadline_now(shard))) {
         view_open_expired(shard, view);
         return;
+    }
+    if (UNLIKELY(shard->snapshot != NULL) && (view->flags & VIEW_EXCLUSIVE) != 0) {
+        snapshot_before_change(shard, view->db, entry);
     }
     view->access = entry_access(entry);
     entry_value(entry, &view->value);
@@ -313,6 +324,7 @@ view_commit_changes(struct shard *shard, struct view *view)
         slot->write_count += is_changed;
         slot->read_count += !is_changed;
     }
+    shard->change_count += is_changed;
     if (UNLIKELY(shard->interest != 0) && is_changed) {
         view_tell_change(shard, view, was_there);
     }

@@ -178,6 +178,13 @@ view_is_lfu(const struct shard *shard)
     return policy == CONFIG_MAXMEMORY_VOLATILE_LFU || policy == CONFIG_MAXMEMORY_ALLKEYS_LFU;
 }
 
+static inline bool
+view_is_lru(const struct shard *shard)
+{
+    int32_t policy = shard->config->maxmemory_policy;
+    return policy == CONFIG_MAXMEMORY_VOLATILE_LRU || policy == CONFIG_MAXMEMORY_ALLKEYS_LRU;
+}
+
 /** The access clock of LRU: seconds in 24 bits, which wrap after half a year. */
 static inline uint32_t
 view_access_clock_s(const struct shard *shard)

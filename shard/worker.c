@@ -9,11 +9,15 @@
 
 #include "core/heap.h"
 #include "core/log.h"
+#include "shard/aof.h"
 #include "shard/block.h"
 #include "shard/commandlog.h"
 #include "shard/latency.h"
+#include "shard/loader.h"
 #include "shard/lock.h"
+#include "shard/persistence.h"
 #include "shard/router.h"
+#include "shard/snapshot.h"
 #include "shard/stats.h"
 
 #include <errno.h>
@@ -32,6 +36,8 @@
 /** How long the end waits for the kernel to let go of connections, in all: a second. */
 #define CLOSE_WAITS_MAX 200
 #define CLOSE_WAIT_NS 5000000
+/** And how long a look at the files takes when nothing happens. */
+#define END_WAIT_NS 1000000
 
 #define RING_ENTRY_COUNT 1024
 #define RING_BUFFER_SIZE 16384
@@ -244,6 +250,9 @@ worker_begin(void *owner)
     struct shard *shard = &worker->shard;
     shard->now_ms = worker->reactor.now_ms;
     shard->now_ns = worker->reactor.now_ns;
+    shard->caution = atomic_load_explicit(&shard->node->is_loading, memory_order_acquire) ||
+                     atomic_load_explicit(&shard->node->write_refusal, memory_order_relaxed) != 0 ||
+                     shard->snapshot != NULL;
     shard->last_ticks = clock_ticks();
     shard->stats.is_latency_ignored = !shard->config->latency_tracking;
     commandlog_turn(shard);
@@ -251,6 +260,27 @@ worker_begin(void *owner)
     worker->reactor.mail_poll_ns =
         worker->setup->is_oversubscribed ? 0 : (uint64_t)shard->config->mail_poll_us * 1000;
     stats_sample(shard);
+}
+
+/** Mail about files: what core 0 leads, or its part here. */
+static void
+worker_file_mail(struct shard *shard, struct mail *mail)
+{
+    if (mail->kind == MAIL_SNAPSHOT) {
+        persistence_receive(shard->persistence, mail);
+        return;
+    }
+    if (mail->kind == MAIL_LOADER) {
+        loader_receive(shard, mail);
+        return;
+    }
+    ASSERT(mail->kind == MAIL_AOF);
+    struct aof_mail *aof_mail = container_of(mail, struct aof_mail, mail);
+    if (aof_mail->kind == AOF_MAIL_OPEN || aof_mail->kind == AOF_MAIL_RESTART) {
+        aof_receive(shard, aof_mail);
+    } else {
+        persistence_receive(shard->persistence, mail);
+    }
 }
 
 static void
@@ -264,7 +294,10 @@ worker_mail(void *owner, struct mail *mail)
         worker_listen_receive(worker, container_of(mail, struct worker_listen, mail));
         return;
     }
-    ASSERT(mail->kind == MAIL_CONNECTION);
+    if (UNLIKELY(mail->kind != MAIL_CONNECTION)) {
+        worker_file_mail(&worker->shard, mail);
+        return;
+    }
     struct connection_mail *connection = container_of(mail, struct connection_mail, mail);
     if (UNLIKELY(worker->reactor.is_stopping)) {
         close(connection->fd);
@@ -281,6 +314,21 @@ worker_run_clients(void *owner)
     struct worker *worker = owner;
     worker->shard.last_ticks = clock_ticks();
     return client_room_run(&worker->room);
+}
+
+/** Numbers that core 0 wants to know now and then. */
+static void
+shard_tell(struct shard *shard)
+{
+    struct shard_told *told = &shard->told;
+    atomic_store_explicit(&told->change_count, shard->change_count, memory_order_relaxed);
+    atomic_store_explicit(&told->memory_size, shard->memory.used_size, memory_order_relaxed);
+    if (shard->aof != NULL) {
+        const struct aof_writer *writer = &shard->aof->writer;
+        atomic_store_explicit(&told->aof_size, writer->appended_offset, memory_order_relaxed);
+        atomic_store_explicit(&told->aof_written_size, writer->written_offset,
+                              memory_order_relaxed);
+    }
 }
 
 static void
@@ -301,6 +349,10 @@ worker_tick(struct worker *worker)
     counters->busy_ns += reactor->busy_ns - worker->counted_busy_ns;
     counters->idle_ns += reactor->idle_ns - worker->counted_idle_ns;
     counters->longest_turn_ns = MAX(counters->longest_turn_ns, reactor->longest_turn_ns);
+    shard_tell(shard);
+    if (shard->persistence != NULL) {
+        persistence_tick(shard->persistence);
+    }
     worker->counted_turn_count = reactor->turn_count;
     worker->counted_busy_ns = reactor->busy_ns;
     worker->counted_idle_ns = reactor->idle_ns;
@@ -357,15 +409,24 @@ worker_advance(void *owner)
     if (UNLIKELY(shard->pause_until_ms != 0 || worker->is_paused)) {
         end_pause(worker);
     }
-    return !shard->is_expiry_paused && wheel_is_behind(&shard->keyspace.wheel);
+    return !shard->is_expiry_paused && shard->clock_mask != 0 &&
+           wheel_is_behind(&shard->keyspace.wheel);
 }
 
 static bool
 worker_background(void *owner, uint64_t until_ns)
 {
     struct worker *worker = owner;
-    if (LIKELY(worker->shard.keyspace.garbage == NULL)) {
-        return false;
+    struct shard *shard = &worker->shard;
+    bool has_more = false;
+    if (UNLIKELY(shard->loader != NULL)) {
+        has_more = loader_step(shard, until_ns);
+    }
+    if (UNLIKELY(shard->snapshot != NULL)) {
+        has_more |= snapshot_step(shard, until_ns);
+    }
+    if (LIKELY(shard->keyspace.garbage == NULL)) {
+        return has_more;
     }
     bool is_done;
     /* What is freed goes back to the system step by step, not in one long call some turns later. */
@@ -374,13 +435,16 @@ worker_background(void *owner, uint64_t until_ns)
         is_done = shard_collect(&worker->shard, COLLECT_STEPS);
     } while (!is_done && clock_monotonic_ns() < until_ns);
     heap_purge_at_once(false);
-    return !is_done;
+    return has_more || !is_done;
 }
 
 static void
 worker_flush(void *owner)
 {
     struct worker *worker = owner;
+    if (UNLIKELY(worker->shard.aof != NULL)) {
+        aof_flush(&worker->shard);
+    }
     client_room_flush(&worker->room);
 }
 
@@ -403,16 +467,21 @@ worker_next_ms(void *owner)
 {
     struct worker *worker = owner;
     struct shard *shard = &worker->shard;
-    bool has_tick = shard->session_count > 0;
+    bool has_tick = shard->session_count > 0 || shard->aof != NULL || shard->snapshot != NULL ||
+                    (shard->persistence != NULL && persistence_is_waiting(shard->persistence));
     for (struct list_node *node = list_first(&worker->listeners); node != NULL;
          node = list_next(&worker->listeners, node)) {
         has_tick |= container_of(node, struct listener, link)->is_paused;
     }
     int64_t next_ms = has_tick ? worker->next_tick_ms : INT64_MAX;
-    if (!shard->is_expiry_paused) {
+    if (!shard->is_expiry_paused && shard->clock_mask != 0) {
         next_ms = MIN(next_ms, wheel_next_ms(&shard->keyspace.wheel));
     }
     next_ms = MIN(next_ms, block_next_ms(shard));
+    next_ms = MIN(next_ms, aof_next_ms(shard));
+    if (UNLIKELY(shard->snapshot != NULL)) {
+        next_ms = MIN(next_ms, snapshot_next_ms(shard));
+    }
     if (shard->pause_until_ms != 0) {
         next_ms = MIN(next_ms, shard->pause_until_ms);
     }
@@ -448,6 +517,13 @@ ops_session_traffic(void *core, struct session *session, struct session_traffic 
 }
 
 static void
+ops_durable_advanced(void *core)
+{
+    struct worker *worker = core;
+    client_room_release(&worker->room);
+}
+
+static void
 ops_shutdown(void *core, uint32_t flags)
 {
     struct worker *worker = core;
@@ -480,6 +556,7 @@ worker_create(struct worker *worker, const struct worker_setup *setup, uint32_t 
         .buffer_size = RING_BUFFER_SIZE,
         .buffer_count = RING_BUFFER_COUNT,
         .buffer_count_max = RING_BUFFER_COUNT_MAX,
+        .faults = setup->faults,
     };
     int error = 0;
     worker->setup = setup;
@@ -491,9 +568,11 @@ worker_create(struct worker *worker, const struct worker_setup *setup, uint32_t 
     shard_create(shard, setup->node, index, config, setup->exchange, &setup->seed);
     shard->cpu = cpu;
     shard->core = worker;
+    shard->ring = worker->ring;
     shard->ops.session_close = ops_session_close;
     shard->ops.session_traffic = ops_session_traffic;
     shard->ops.shutdown = ops_shutdown;
+    shard->ops.durable_advanced = ops_durable_advanced;
     shard->ops.config_apply = ops_config_apply;
     list_create(&worker->listeners);
     client_room_create(&worker->room, shard, worker->ring);
@@ -520,6 +599,9 @@ void
 worker_run(struct worker *worker)
 {
     worker->shard.memory_start_size = worker->shard.memory.used_size;
+    if (worker->shard.persistence != NULL) {
+        persistence_begin(worker->shard.persistence);
+    }
     reactor_run(&worker->reactor);
 }
 
@@ -562,10 +644,34 @@ worker_settle(struct worker *worker)
     return count + mail_is_waiting(exchange, core);
 }
 
+uint32_t
+worker_end_files(struct worker *worker)
+{
+    struct shard *shard = &worker->shard;
+    if (shard->snapshot != NULL) {
+        snapshot_abandon(shard);
+    }
+    if (shard->aof != NULL && !shard->aof->is_closing) {
+        aof_stop(shard);
+    }
+    ring_wait(worker->ring, END_WAIT_NS);
+    if (shard->persistence != NULL) {
+        shard->now_ms = clock_unix_ms();
+        persistence_tick_end(shard->persistence);
+    }
+    uint32_t count = worker_settle(worker);
+    return count + (shard->aof != NULL) +
+           (shard->persistence != NULL && persistence_is_working(shard->persistence));
+}
+
 void
 worker_destroy(struct worker *worker)
 {
     struct shard *shard = &worker->shard;
+    if (shard->persistence != NULL) {
+        persistence_delete(shard->persistence);
+        shard->persistence = NULL;
+    }
     ASSERT_SLOW(router_pending_count(shard) == 0);
     ASSERT_SLOW(lock_table_request_count(shard->locks) == 0);
     if (worker_open_count(worker) > 0 || shard->session_count > 0) {

@@ -30,6 +30,7 @@ struct worker_setup {
     struct shard_seed seed;
     bool is_pinned;
     bool is_oversubscribed;
+    struct ring_faults *faults; /* of all rings, for tests; NULL: none */
     /** Ends the process in order: told by any worker, carried out by main. Any thread. */
     void (*stop)(void *context, uint32_t flags);
     void *stop_context;
@@ -75,4 +76,7 @@ void worker_run(struct worker *worker);
 void worker_close(struct worker *worker);
 /** Handle the mail that is still under way. Returns how much work there was. */
 uint32_t worker_settle(struct worker *worker);
+/** Write what is left of the log, give up a snapshot; mail may be needed for it. Again and again,
+ * until it returns 0 on all workers. */
+uint32_t worker_end_files(struct worker *worker);
 void worker_destroy(struct worker *worker);

@@ -148,7 +148,7 @@ reply_row(struct reply *reply, const struct command *command)
         reply_arguments(reply, command->arguments, 0);
         count++;
     }
-    if (command->subcommand_count > 0) {
+    if (command->subcommand_count > 0 && !command->subcommands[0].is_internal) {
         reply_bulk_string(reply, "subcommands");
         reply_map(reply, command->subcommand_count);
         for (uint32_t i = 0; i < command->subcommand_count; i++) {

@@ -295,7 +295,7 @@ static void
 reply_info(struct reply *reply, const struct command *command)
 {
     reply_row(reply, command);
-    if (command->subcommand_count == 0) {
+    if (command->subcommand_count == 0 || command->subcommands[0].is_internal) {
         reply_set(reply, 0);
         return;
     }

@@ -16,10 +16,12 @@
  */
 #include "core/config.h"
 #include "core/heap.h"
+#include "shard/aof.h"
 #include "shard/call.h"
 #include "shard/command/families.h"
 #include "shard/commandlog.h"
 #include "shard/notify.h"
+#include "shard/persistence.h"
 #include "shard/session.h"
 #include "shard/shard.h"
 #include "shard/stats.h"
@@ -126,6 +128,14 @@ config_command_set_part(struct part *part)
     part->shard->stats.is_latency_ignored = !change->now->latency_tracking;
     commandlog_configure(part->shard);
     notify_configure(part->shard);
+    if (part->shard->aof != NULL && !part->shard->config->appendonly &&
+        !part->shard->aof->is_closing) {
+        aof_stop(part->shard);
+    }
+    aof_configure(part->shard);
+    if (part->shard->persistence != NULL) {
+        persistence_configure(part->shard->persistence, change->old);
+    }
 }
 
 static void

@@ -16,14 +16,18 @@
  */
 #include "core/glob.h"
 #include "core/heap.h"
+#include "core/number.h"
 #include "core/process.h"
+#include "core/ring_fault.h"
 #include "shard/call.h"
 #include "shard/command/digest.h"
 #include "shard/command/families.h"
+#include "shard/command/persistence.h"
 #include "shard/session.h"
 #include "shard/shard.h"
 #include "shard/value/quicklist.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +36,11 @@
 #define DEBUG_SECONDS_SIZE_MAX 64
 /** A day: longer is a mistake, and must fit in microseconds. */
 #define DEBUG_SECONDS_MAX 86400.0
+
+#define DEBUG_SHUT_TEXT                                                                            \
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you "  \
+    "can run it from a local connection, otherwise you need to set this option in the "            \
+    "configuration file, and then restart the server."
 
 static bool
 debug_is_open(const struct call *call)
@@ -195,6 +204,77 @@ debug_stringmatch_len(struct call *call)
     reply_i64(call->reply, glob_match(call->argv[2], call->argv[3], false));
 }
 
+#ifdef TESSERA_SLOW_ASSERTS
+
+static bool
+debug_fault_kind(struct slice name, enum ring_fault_kind *kind)
+{
+    char copy[16] = "";
+    memcpy(copy, name.data, MIN(name.size, sizeof(copy) - 1));
+    return ring_fault_parse(copy, kind);
+}
+
+static bool
+debug_fault_error(struct slice name, int32_t *error)
+{
+    static const struct {
+        const char *name;
+        int32_t error;
+    } rows[] = {{"none", 0},        {"enospc", ENOSPC}, {"eio", EIO},      {"erofs", EROFS},
+                {"enoent", ENOENT}, {"edquot", EDQUOT}, {"efbig", EFBIG}, {"eacces", EACCES}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if (slice_is_word(name, rows[i].name)) {
+            *error = rows[i].error;
+            return true;
+        }
+    }
+    return false;
+}
+
+/** FILE-FAULT <kind> <error> <pass> <fail> <size> <delay ms>; of the numbers some may be left out.
+ */
+static bool
+debug_fault_parse(const struct call *call, enum ring_fault_kind *kind, struct ring_fault *fault)
+{
+    uint64_t numbers[4] = {0};
+    if (call->argc < 4 || call->argc > 4 + ARRAY_COUNT(numbers) ||
+        !debug_fault_kind(call->argv[2], kind) || !debug_fault_error(call->argv[3], &fault->error)) {
+        return false;
+    }
+    for (uint32_t i = 4; i < call->argc; i++) {
+        if (!number_parse_u64(call->argv[i], &numbers[i - 4]) || numbers[i - 4] > UINT32_MAX) {
+            return false;
+        }
+    }
+    fault->pass_count = (uint32_t)numbers[0];
+    fault->fail_count = (uint32_t)numbers[1];
+    fault->size_max = (uint32_t)numbers[2];
+    fault->delay_ms = (uint32_t)numbers[3];
+    return true;
+}
+
+/** What goes wrong with the files of all cores from now on; OFF: nothing. Replies how often the kind
+ * was hit since it was last set. */
+static void
+debug_file_fault(struct call *call)
+{
+    struct ring_faults *faults = ring_faults_of(call->shard->ring);
+    enum ring_fault_kind kind;
+    struct ring_fault fault = {0};
+    bool is_off = call->argc == 4 && slice_is_word(call->argv[3], "off") &&
+                  debug_fault_kind(call->argv[2], &kind);
+    if (!is_off && !debug_fault_parse(call, &kind, &fault)) {
+        reply_error(call->reply, "ERR DEBUG FILE-FAULT write|sync|work none|enospc|eio|...|off "
+                                 "[pass [fail [size [delay-ms]]]]");
+        return;
+    }
+    uint64_t hit_count = ring_fault_hit_count(faults, kind);
+    ring_fault_set(faults, kind, is_off ? NULL : &fault);
+    reply_i64(call->reply, (int64_t)hit_count);
+}
+
+#endif
+
 static void
 debug_help(struct call *call)
 {
@@ -236,6 +316,9 @@ static const struct debug_verb debug_verbs[] = {
      .is_open_ended = true,
      .part = digest_keys_part,
      .run = digest_keys_run},
+#ifdef TESSERA_SLOW_ASSERTS
+    {.name = "file-fault", .argc = 4, .is_open_ended = true, .run = debug_file_fault},
+#endif
     {.name = "help", .argc = 2, .run = debug_help},
     {.name = "object", .argc = 3, .part = debug_object_part, .run = debug_object},
     {.name = "set-active-expire", .argc = 3, .part = debug_set_active_expire_part, .run = debug_ok},
@@ -261,11 +344,7 @@ static bool
 debug_check(struct call *call)
 {
     if (!debug_is_open(call)) {
-        reply_error(call->reply,
-                    "ERR DEBUG command not allowed. If the enable-debug-command option "
-                    "is set to \"local\", you can run it from a local connection, "
-                    "otherwise you need to set this option in the configuration file, "
-                    "and then restart the server.");
+        reply_error(call->reply, DEBUG_SHUT_TEXT);
         return false;
     }
     const struct debug_verb *verb = debug_find(call->argv, call->argc);
@@ -292,6 +371,29 @@ debug_run(struct call *call)
     debug_find(call->argv, call->argc)->run(call);
 }
 
+/** Reloading takes its time, in which shards are closed and opened: rows of their own, that only
+ * DEBUG leads to. */
+static bool
+debug_reload_is_open(struct call *call)
+{
+    if (!debug_is_open(call)) {
+        reply_error(call->reply, DEBUG_SHUT_TEXT);
+        return false;
+    }
+    return call->argc == 2 || debug_reload_check(call);
+}
+
+#define DEBUG_RELOAD_ROW(name_, part_, arity_)                                                     \
+    .name = (name_), .parent = "debug", .is_internal = true, .run = debug_reload_run,              \
+    .part = (part_), .check = debug_reload_is_open, .scope = SCOPE_ALL,                            \
+    .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_NO_MULTI, .arity = (arity_), \
+    .group = GROUP_SERVER, .since = "1.0.0"
+
+static const struct command debug_reload_commands[] = {
+    {DEBUG_RELOAD_ROW("reload", debug_reload_part, -2)},
+    {DEBUG_RELOAD_ROW("loadaof", debug_loadaof_part, 2)},
+};
+
 static const struct command debug_commands[] = {
     {
         .name = "debug",
@@ -306,6 +408,8 @@ static const struct command debug_commands[] = {
         .since = "1.0.0",
         .complexity = "Depends on the subcommand.",
         .summary = "Holds commands for tests and for looking inside.",
+        .subcommands = debug_reload_commands,
+        .subcommand_count = ARRAY_COUNT(debug_reload_commands),
     },
 };
 

@@ -57,6 +57,7 @@
     X(wait_family)                                                                                 \
     X(client_family)                                                                               \
     X(server_family)                                                                               \
+    X(persistence_family)                                                                          \
     X(info_family)                                                                                 \
     X(commandlog_family)                                                                           \
     X(latency_family)                                                                              \
@@ -116,6 +117,7 @@ extern const struct command_family multi_family; /* MULTI EXEC DISCARD WATCH UNW
 extern const struct command_family wait_family;  /* WAIT WAITAOF */
 extern const struct command_family client_family;
 extern const struct command_family server_family;
+extern const struct command_family persistence_family; /* SAVE BGSAVE BGREWRITEAOF SHUTDOWN */
 extern const struct command_family info_family;
 extern const struct command_family commandlog_family; /* SLOWLOG COMMANDLOG */
 extern const struct command_family latency_family;    /* LATENCY */

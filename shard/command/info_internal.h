@@ -6,6 +6,7 @@
 
 #include "core/process.h"
 #include "shard/call.h"
+#include "shard/persistence.h"
 #include "shard/shard.h"
 #include "shard/stats.h"
 
@@ -58,6 +59,7 @@ struct info_part {
     uint32_t shard_index;
     int32_t cpu;
     struct shard_counters counters;
+    char persistence[PERSISTENCE_INFO_SIZE_MAX]; /* shard 0's: INFO's section */
     struct stats_sample recent;
     uint64_t cpu_used_ns;
     struct process_cpu cpu_thread;

@@ -220,26 +220,12 @@ info_cpu(const struct info_sum *sum, struct output *out)
                (long long)(first->user_us / 1000000), (long long)(first->user_us % 1000000));
 }
 
-/** There are no files yet: all of it is what redis-server shows with `save ""` and no AOF. */
+/** Core 0 knows; without it (in tests) there is nothing to say. */
 void
 info_persistence(const struct info_sum *sum, struct output *out)
 {
-    info_print(out,
-               "loading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\n"
-               "current_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n"
-               "current_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\n"
-               "rdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n"
-               "rdb_last_save_time:%lld\r\nrdb_last_bgsave_status:ok\r\n"
-               "rdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\nrdb_saves:0\r\n"
-               "rdb_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\n"
-               "rdb_last_load_keys_loaded:0\r\n",
-               (long long)(sum->node->start_ms / 1000));
-    info_print(out, "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
-                    "aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\n"
-                    "aof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\n"
-                    "aof_rewrites_consecutive_failures:0\r\naof_last_write_status:ok\r\n"
-                    "aof_last_cow_size:0\r\nmodule_fork_in_progress:0\r\n"
-                    "module_fork_last_cow_size:0\r\n");
+    const char *text = sum->parts[0]->persistence;
+    output_append(out, text, strlen(text));
 }
 
 /** A master without replicas, whose history has the process's id. */

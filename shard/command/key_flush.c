@@ -7,7 +7,8 @@
  * pointers. So SYNC and ASYNC are the same here: the keys are gone with the reply, their memory
  * soon after.
  *
- * These effects concern no key and stand for all shards, so they are told once, by shard 0's part.
+ * These effects concern no key and stand for all shards, so they are told once, by shard 0's part,
+ * and every shard's journal is cut there: what came before must not be loaded behind it.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
@@ -15,6 +16,7 @@
 #include "core/number.h"
 #include "shard/change.h"
 #include "shard/effect.h"
+#include "shard/journal.h"
 #include "shard/shard.h"
 
 /* ---- FLUSHDB, FLUSHALL ---- */
@@ -30,12 +32,20 @@ key_flush_check(struct call *call)
     return false;
 }
 
+/** The shard's journal ends before it and begins behind it; shard 0's is told what it was. In an
+ * EXEC it is the coordinator who tells, with all that was around it. */
 static void
 part_effect(struct part *part, const struct slice *argv, uint32_t argc)
 {
-    if (part->shard->index == 0 && part->effects != NULL) {
-        effects_append(part->effects, part->db, 0, argv, argc);
+    struct effects barrier;
+    part->shard->change_count++;
+    if (part->effects == NULL || part->is_in_multi) {
+        return;
     }
+    effects_create(&barrier);
+    effects_append(&barrier, part->db, 0, argv, argc);
+    journal_cut(part->shard, part->shard->index == 0 ? &barrier : NULL);
+    effects_destroy(&barrier);
 }
 
 static void

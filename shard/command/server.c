@@ -98,91 +98,11 @@ server_lolwut(struct call *call)
     output_destroy(&out);
 }
 
-/** The options as flags. False: they contradict each other, or one is unknown. */
-static bool
-server_shutdown_parse(struct call *call, uint32_t *flags, bool *is_abort)
-{
-    *flags = 0;
-    *is_abort = false;
-    for (uint32_t i = 1; i < call->argc; i++) {
-        if (slice_is_word(call->argv[i], "nosave")) {
-            *flags |= SHUTDOWN_NOSAVE;
-        } else if (slice_is_word(call->argv[i], "save")) {
-            *flags |= SHUTDOWN_SAVE;
-        } else if (slice_is_word(call->argv[i], "now")) {
-            *flags |= SHUTDOWN_NOW;
-        } else if (slice_is_word(call->argv[i], "force")) {
-            *flags |= SHUTDOWN_FORCE;
-        } else if (slice_is_word(call->argv[i], "abort")) {
-            *is_abort = true;
-        } else {
-            return false;
-        }
-    }
-    bool is_both = (*flags & SHUTDOWN_NOSAVE) != 0 && (*flags & SHUTDOWN_SAVE) != 0;
-    return !is_both && !(*is_abort && *flags != 0);
-}
-
-static void
-server_shutdown(struct call *call)
-{
-    uint32_t flags;
-    bool is_abort;
-    if (!server_shutdown_parse(call, &flags, &is_abort)) {
-        call_syntax_error(call);
-    } else if (is_abort) {
-        /* A shutdown waits for nothing, so there is never one to call off. */
-        reply_error(call->reply, "ERR No shutdown in progress.");
-    } else if ((flags & SHUTDOWN_SAVE) != 0) {
-        reply_error(call->reply,
-                    "ERR There is no persistence, so nothing can be saved. Use SHUTDOWN "
-                    "or SHUTDOWN NOSAVE to end the server and lose the data.");
-    } else if (call->shard->ops.shutdown == NULL) {
-        reply_error(call->reply, "ERR Errors trying to SHUTDOWN. Check logs.");
-    } else {
-        call->shard->ops.shutdown(call->shard->core, flags);
-    }
-}
-
 static const char *const nondeterministic_output_tips[] = {"nondeterministic_output", NULL};
 
 static const struct command_argument lolwut_arguments[] = {
     {.kind = ARGUMENT_INTEGER, .name = "version", .token = "VERSION", .is_optional = true},
     {.kind = ARGUMENT_END},
-};
-
-static const struct command_argument shutdown_arguments_nosave_save[] = {
-    {.kind = ARGUMENT_PURE_TOKEN, .name = "nosave", .token = "NOSAVE"},
-    {.kind = ARGUMENT_PURE_TOKEN, .name = "save", .token = "SAVE"},
-    {.kind = ARGUMENT_END},
-};
-
-static const struct command_argument shutdown_arguments[] = {
-    {.kind = ARGUMENT_ONEOF,
-     .name = "nosave_save",
-     .is_optional = true,
-     .arguments = shutdown_arguments_nosave_save},
-    {.kind = ARGUMENT_PURE_TOKEN,
-     .name = "now",
-     .token = "NOW",
-     .since = "7.0.0",
-     .is_optional = true},
-    {.kind = ARGUMENT_PURE_TOKEN,
-     .name = "force",
-     .token = "FORCE",
-     .since = "7.0.0",
-     .is_optional = true},
-    {.kind = ARGUMENT_PURE_TOKEN,
-     .name = "abort",
-     .token = "ABORT",
-     .since = "7.0.0",
-     .is_optional = true},
-    {.kind = ARGUMENT_END},
-};
-
-static const struct command_history shutdown_history[] = {
-    {"7.0.0", "Takes `NOW`, `FORCE` and `ABORT`."},
-    {NULL, NULL},
 };
 
 static const struct command server_commands[] = {
@@ -208,19 +128,6 @@ static const struct command server_commands[] = {
         .since = "5.0.0",
         .summary = "Draws a mosaic and tells the version.",
         .arguments = lolwut_arguments,
-    },
-    {
-        .name = "shutdown",
-        .run = server_shutdown,
-        .scope = SCOPE_LOCAL,
-        .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_NO_MULTI | CMD_ALLOW_BUSY,
-        .arity = -1,
-        .group = GROUP_SERVER,
-        .since = "1.0.0",
-        .complexity = "O(N) with N keys when it saves, else O(1)",
-        .summary = "Ends the server.",
-        .history = shutdown_history,
-        .arguments = shutdown_arguments,
     },
 };
 

@@ -85,6 +85,11 @@ struct codec_options codec_options_of(const struct config *config, uint64_t seed
 MUST_CHECK bool codec_read(struct rdb_reader *reader, uint8_t type,
                            const struct codec_options *options, struct value *value);
 
+/** Move behind a value of a type without building it. True wherever codec_read() would have been,
+ * and the reader stands at the same place; but the value may still be damaged. False: the bytes end
+ * too early, or the type does not exist here. */
+MUST_CHECK bool codec_skip(struct rdb_reader *reader, uint8_t type);
+
 enum codec_payload {
     CODEC_PAYLOAD_GOOD,
     CODEC_PAYLOAD_UNKNOWN, /* the version or the checksum are wrong */

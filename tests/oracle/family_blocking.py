@@ -2,21 +2,24 @@
 
 One connection at a time sends something to both servers. Behind each step every connection that
 waits is looked at: who has been answered by redis-server must be answered by us, with the same
-bytes, and nobody else. Steps are short, so that a difference names the few that made it.
+bytes, and nobody else. Steps are short, so that a difference names the few that made it. Between two
+steps the waits stand at the owners of their keys and the ends of connections are known everywhere
+(fence.py), so that both servers see one order.
 """
 
 import os
 import random
-import select
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
+from fence import Fence, readable  # noqa: E402
 from resp import Client, Closed  # noqa: E402
 
 CONNECTIONS = 5
 STEPS = 60
 STEP_COMMANDS = 12  # a step takes as long as so many commands of other families
-PATIENCE_S = 3.0
+PATIENCE_S = 20.0
+MOVES = (b"BLMOVE", b"BRPOPLPUSH")
 LISTS = [b"l1", b"l2", b"l3", b"{t}l1", b"{t}l2"]
 ZSETS = [b"z1", b"z2", b"{t}z"]
 STREAMS = [b"s1", b"s2", b"{t}s"]
@@ -31,9 +34,9 @@ class Peers:
         self.run = run
         self.servers = servers
         self.history = []
-        self.control = [Client(server.port) for server in servers]
+        self.fences = [Fence(server) for server in servers]
         self.clients = [self.connect() for _ in range(CONNECTIONS)]
-        self.waiting = set()
+        self.waiting = {}  # by number: the command's name
         self.is_broken = False
 
     def connect(self, protocol=2):
@@ -49,10 +52,16 @@ class Peers:
         steps = "\n".join(f"    {step}" for step in self.history[-14:])
         self.run.fail(f"  {text}\n  steps:\n{steps}")
 
-    def fence(self):
-        for _ in range(2):
-            for client in self.control:
-                client.call(b"PING")
+    def settle(self):
+        """Whoever waits does so at the owners of its keys. A move between two cores that is offered
+        a key in vain begins anew as a transaction, and then the next in the queue is offered it."""
+        move_count = sum(name in MOVES for name in self.waiting.values())
+        for _ in range(1 + move_count):
+            for side, fence in enumerate(self.fences):
+                for number in self.waiting:
+                    client = self.clients[number]
+                    fence.started(client[side], client[2][side])
+                fence.round(2)
 
     def send(self, number, commands):
         """`commands`: lists of words; what is a tuple holds a word for each server."""
@@ -61,9 +70,6 @@ class Peers:
             for command in commands:
                 self.clients[number][side].send(*[
                     word[side] if isinstance(word, tuple) else word for word in command])
-
-    def has_reply(self, client):
-        return bool(client.data) or bool(select.select([client.socket], [], [], 0)[0])
 
     def read(self, number, side):
         try:
@@ -84,24 +90,32 @@ class Peers:
         return theirs
 
     def reconnect(self, number, protocol=2):
-        for client in self.clients[number][:2]:
+        *clients, ids = self.clients[number]
+        for client in clients:
             client.close()
+        for fence, ident in zip(self.fences, ids):
+            fence.gone([ident])
         self.clients[number] = self.connect(protocol)
-        self.waiting.discard(number)
-        self.fence()
+        self.waiting.pop(number, None)
 
     def look(self):
         """Who waits, and who does no more."""
-        self.fence()
+        self.settle()
         for number in sorted(self.waiting):
-            while not self.is_broken and self.has_reply(self.clients[number][1]):
-                self.waiting.discard(number)
+            ours, theirs = self.clients[number][:2]
+            while not self.is_broken and readable(theirs):
+                self.waiting.pop(number, None)
                 if self.compare(number) == b"(closed)":
                     self.reconnect(number)
                     break
-            if number in self.waiting and self.has_reply(self.clients[number][0]):
-                self.fail(f"connection {number}: tessera {self.read(number, 0)!r}, "
-                          "redis-server lets it wait")
+            # What redis-server has sent may be a moment on its way.
+            if number in self.waiting and readable(ours):
+                if readable(theirs, PATIENCE_S):
+                    self.waiting.pop(number)
+                    self.compare(number)
+                else:
+                    self.fail(f"connection {number}: tessera {self.read(number, 0)!r}, "
+                              "redis-server lets it wait")
 
     def step(self, number, commands):
         self.send(number, commands)
@@ -112,20 +126,22 @@ class Peers:
 
     def step_waiting(self, number, command, has_timeout):
         self.send(number, [command])
-        self.waiting.add(number)
+        self.waiting[number] = command[0]
         self.look()
         if has_timeout and number in self.waiting and not self.is_broken:
             self.clients[number][1].socket.settimeout(PATIENCE_S)
-            self.waiting.discard(number)
+            self.waiting.pop(number)
             self.compare(number)
 
     def close(self):
-        for pair in self.clients:
-            for client in pair[:2]:
+        """Nobody is left who could take from the next session's keys."""
+        for *clients, _ in self.clients:
+            for client in clients:
                 client.close()
-        for client in self.control:
-            client.call(b"FLUSHALL")
-            client.close()
+        for side, fence in enumerate(self.fences):
+            fence.gone([ids[side] for _, _, ids in self.clients])
+            fence.call(b"FLUSHALL")
+            fence.close()
 
 
 def some(rng, keys, most=3):
@@ -251,8 +267,8 @@ def play(run, tessera, redis, seed, count, is_multi):
         rng = random.Random(f"{seed}/{'multi' if is_multi else 'blocking'}/{number}")
         run.where = f"{base} session {number}"
         peers = Peers(run, (tessera, redis))
-        for client in peers.control:
-            client.call(b"FLUSHALL")
+        for fence in peers.fences:
+            fence.call(b"FLUSHALL")
         clock = [0]
         for _ in range(STEPS):
             if is_multi:

@@ -17,6 +17,7 @@ there.
 import random
 import re
 
+from fence import Fence
 from resp import Client
 
 TAGS = (b"a", b"b", b"c", b"d", b"e")
@@ -155,11 +156,16 @@ class Side:
 
     def __init__(self, server):
         self.worker, self.listener = Client(server.port), Client(server.port)
+        self.fence = Fence(server)
+        self.listener_id = self.listener.ask(b"CLIENT", b"ID")
         self.listener.ask(b"PSUBSCRIBE", b"__key*")
 
     def close(self):
+        """Who counts patterns behind this finds none of ours."""
         self.worker.close()
         self.listener.close()
+        self.fence.gone([self.listener_id])
+        self.fence.close()
 
     def play(self, groups, fences_per_tag, is_paced):
         """The events of the groups, as they came."""

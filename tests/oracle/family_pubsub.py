@@ -1,8 +1,8 @@
 """family_pubsub.py: sessions with several connections that subscribe, publish and change keys.
 
-Each step sends a pipeline of one connection to both servers; then every connection is asked for a
-PING with a word of its own, so that whatever the step has pushed has arrived. Replies are compared
-in order. Messages are compared in the order of each channel, since several cores promise no more,
+Each step sends a pipeline of one connection to both servers and waits for its replies, then until no
+push is under way between cores (fence.py); then every connection is asked for a PING with a word of
+its own, so that whatever the step has pushed has arrived. Replies are compared in order. Messages are compared in the order of each channel, since several cores promise no more,
 confirmations in the order of their counts (UNSUBSCRIBE without names leaves channels in no order).
 RESP2 and RESP3 connections stand side by side. Monitors are compared by the lines of one client.
 """
@@ -14,6 +14,7 @@ import sys
 from collections import Counter, defaultdict
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
+from fence import ROUNDS_ALL, Fence  # noqa: E402
 from resp import Client, Closed, Verbatim, encode, parse  # noqa: E402
 
 CONNECTIONS = 5
@@ -68,10 +69,11 @@ def question(rng):
 
 def transaction(rng):
     words = [[b"MULTI"]]
-    # Not both: a RESP2 client would find its own messages among the replies.
-    other = publish if rng.random() < 0.7 else lambda _: subscription(rng, False)
+    # Not both: a RESP2 client would find its own messages, or events, among the replies.
+    makers = (publish, change) if rng.random() < 0.7 else (
+        lambda _: subscription(rng, False), lambda _: [b"ECHO", b"x"])
     for _ in range(rng.randrange(1, 5)):
-        words.append(rng.choice((other, change))(rng))
+        words.append(rng.choice(makers)(rng))
     return words + [[b"EXEC"]]
 
 
@@ -91,7 +93,9 @@ class Side:
     """All connections of one server, and what they got."""
 
     def __init__(self, server, protocols):
+        self.fence = Fence(server)
         self.clients = [Client(server.port) for _ in protocols]
+        self.ids = [client.ask(b"CLIENT", b"ID") for client in self.clients]
         self.received = [[] for _ in protocols]
         for client, protocol in zip(self.clients, protocols):
             if protocol == 3:
@@ -99,20 +103,27 @@ class Side:
 
     def step(self, index, words, token):
         self.clients[index].send_raw(b"".join(encode(*w) for w in words))
-        # Twice: what comes by way of another core may come behind the first PONG.
-        order = [index] + 2 * list(range(len(self.clients)))
-        for i in order:
-            client = self.clients[i]
-            client.send(b"PING", token)
-            while True:
-                reply = parse(client.reply_raw())
-                if reply in (token, [b"pong", token]):
-                    break
-                self.received[i].append(reply)
+        self.collect(index, token)
+        self.fence.round(ROUNDS_ALL)
+        for i in range(len(self.clients)):
+            self.collect(i, token)
+
+    def collect(self, index, token):
+        """What a connection gets before it answers this PING."""
+        client = self.clients[index]
+        client.send(b"PING", token)
+        while True:
+            reply = parse(client.reply_raw())
+            if reply in (token, [b"pong", token]):
+                break
+            self.received[index].append(reply)
 
     def close(self):
+        """The next session finds none of the subscriptions."""
         for client in self.clients:
             client.close()
+        self.fence.gone(self.ids)
+        self.fence.close()
 
 
 def fields(reply):

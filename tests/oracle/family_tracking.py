@@ -1,12 +1,13 @@
 """family_tracking.py: sessions with several connections that track keys, redirect and change them.
 
-Each step sends a pipeline of one connection to both servers; then every connection is asked for a
-PING with a word of its own, often enough that a push by way of three cores has arrived. Replies are
-compared in order, invalidations as what each step brings to each connection: several cores promise
-no order between keys. In sessions that use BCAST they are compared as sets, since redis-server
-gathers what happens in one turn of its loop. That a push never comes too early for what it is about
-is seen in storms: connections read and write at the same time, keep what they have read until they
-are told otherwise, and must hold nothing else than what the server holds in the end.
+Each step sends a pipeline of one connection to both servers and waits for its replies, then until no
+push is under way between cores (fence.py); then every connection is asked for a PING with a word of
+its own, so that what was pushed has arrived. Replies are compared in order, invalidations as what
+each step brings to each connection: several cores promise no order between keys. In sessions that
+use BCAST they are compared as sets, since redis-server gathers what happens in one turn of its loop.
+That a push never comes too early for what it is about is seen in storms: connections read and write
+at the same time, keep what they have read until they are told otherwise, and must hold nothing else
+than what the server holds in the end.
 """
 
 import os
@@ -17,12 +18,12 @@ import time
 from collections import Counter
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
+from fence import ROUNDS_ALL, Fence  # noqa: E402
 from resp import Client, Error, Push, Verbatim, encode, parse  # noqa: E402
 
 CONNECTIONS = 5
 STEPS_SHARE = 16  # a step with its PINGs takes as long as so many commands
 SESSION_STEPS = 60
-SYNC_ROUNDS = 4
 KEYS = [b"a", b"b", b"c", b"user:1", b"user:2", b"use", b"{x}1", b"{x}2", b"", b"\x00\xff\r\n",
         b"long" * 300]
 PREFIXES = [b"", b"a", b"user:", b"use", b"u", b"{x}", b"\x00", b"long" * 300, b"nobody"]
@@ -170,6 +171,7 @@ class Side:
 
     def __init__(self, server, protocols):
         self.port = server.port
+        self.fence = Fence(server)
         self.clients = [None] * len(protocols)
         self.ids = [0] * len(protocols)
         self.gone = {}
@@ -186,11 +188,10 @@ class Side:
         if protocol == 3:
             self.clients[index].ask(b"HELLO", b"3")
 
-    def reconnect(self, index, protocol, control):
+    def reconnect(self, index, protocol):
         """The old connection is gone when this returns."""
         self.clients[index].close()
-        while b"id=%d " % self.ids[index] in control.ask(b"CLIENT", b"LIST"):
-            pass
+        self.fence.gone([self.ids[index]])
         self.connect(index, protocol)
 
     def words(self, line):
@@ -199,18 +200,27 @@ class Side:
     def step(self, index, lines, token):
         if lines:
             self.clients[index].send_raw(b"".join(encode(*self.words(w)) for w in lines))
-        for i in [index] + SYNC_ROUNDS * list(range(len(self.clients))):
-            client = self.clients[i]
-            client.send(b"PING", token)
-            while True:
-                reply = parse(client.reply_raw())
-                if reply in (token, [b"pong", token]):
-                    break
-                self.received[i].append(reply)
+        self.collect(index, token)
+        self.fence.round(ROUNDS_ALL)
+        for i in range(len(self.clients)):
+            self.collect(i, token)
+
+    def collect(self, index, token):
+        """What a connection gets before it answers this PING."""
+        client = self.clients[index]
+        client.send(b"PING", token)
+        while True:
+            reply = parse(client.reply_raw())
+            if reply in (token, [b"pong", token]):
+                break
+            self.received[index].append(reply)
 
     def close(self):
+        """The next session finds none of the connections."""
         for client in self.clients:
             client.close()
+        self.fence.gone(self.ids)
+        self.fence.close()
 
 
 def fields(side, reply):
@@ -332,8 +342,8 @@ def session(run, tessera, redis, seed, number):
         if rng.random() < 0.04:
             history.append(f"c{index} reconnects")
             protocols[index] = rng.choice((2, 3))
-            for side, client in zip(sides, control):
-                side.reconnect(index, protocols[index], client)
+            for side in sides:
+                side.reconnect(index, protocols[index])
                 side.step(index, [], token)
         elif rng.random() < 0.04:
             history.append(f"c{index} reads a key whose time passes")
@@ -426,6 +436,7 @@ def storm(run, server, seed, rounds):
     serial = iter(range(1 << 40))
     control = Client(server.port)
     control.ask(b"FLUSHALL")
+    fence = Fence(server)
     caches = [Cache(server.port, []) for _ in range(CONNECTIONS)]
     for number in range(rounds):
         lines = [[storm_line(rng, serial) for _ in range(rng.choice((5, 20, 60)))] + [[b"EXEC"]]
@@ -435,10 +446,10 @@ def storm(run, server, seed, rounds):
         for cache, some in zip(caches, lines):
             cache.client.send_raw(b"".join(encode(*line) for line in some) + end)
         found = [cache.until(token) for cache in caches]
-        for turn in range(SYNC_ROUNDS):
-            for i, cache in enumerate(caches):
-                cache.client.send(b"PING", b"late%d" % turn)
-                found[i] += cache.until(b"late%d" % turn)
+        fence.round(ROUNDS_ALL)
+        for i, cache in enumerate(caches):
+            cache.client.send(b"PING", b"late")
+            found[i] += cache.until(b"late")
         truth = dict(zip(STORM_KEYS, control.ask(b"MGET", *STORM_KEYS)))
         for i, cache in enumerate(caches):
             cache.queue = None
@@ -450,6 +461,7 @@ def storm(run, server, seed, rounds):
                 return
     for cache in caches:
         cache.client.close()
+    fence.close()
     control.close()
 
 

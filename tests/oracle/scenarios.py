@@ -95,14 +95,12 @@ def deadlines(run, both):
     for number, words in enumerate(later):
         both.same(run, "SET", f"l{number}", "v")
         both.same(run, *(str(word).format(f"l{number}") for word in words))
-    for number in range(6):  # the deadline goes along, stays, or goes away
-        both.same(run, "SET", f"m{number}", "5", "PX", 700)
-    both.same(run, "RENAME", "m0", "n0")
-    both.same(run, "COPY", "m1", "n1")
-    both.same(run, "MOVE", "m2", "3")
-    both.same(run, "INCR", "m3")
-    both.same(run, "SET", "m4", "w", "KEEPTTL")
-    both.same(run, "SET", "m5", "w")
+    # The deadline goes along, stays, or goes away: directly behind it was set, so that no pause of
+    # this program comes near it.
+    for words in (("RENAME", "m0", "n0"), ("COPY", "m1", "n1"), ("MOVE", "m2", "3"), ("INCR", "m3"),
+                  ("SET", "m4", "w", "KEEPTTL"), ("SET", "m5", "w")):
+        both.same(run, "SET", words[1], "5", "PX", 900)
+        both.same(run, *words)
     names = [f"{a}{n}" for a, c in (("s", 6), ("l", 9), ("m", 6), ("n", 2)) for n in range(c)]
     deadline = max(soon_s, time.time() + 1.1)
     while time.time() < deadline + 0.05:

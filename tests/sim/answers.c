@@ -10,9 +10,8 @@
 
 /* ---- answers ---- */
 
-/** Bytes of the reply at the start of `text`; 0: not all there. */
-static size_t
-reply_size(const char *text, size_t size)
+size_t
+sim_reply_size(const char *text, size_t size)
 {
     const char *end = memchr(text, '\n', size);
     if (end == NULL) {
@@ -24,7 +23,7 @@ reply_size(const char *text, size_t size)
         head += (size_t)number + 2;
     } else if (text[0] == '*' || text[0] == '>') {
         for (long i = 0; i < number; i++) {
-            size_t element = head < size ? reply_size(text + head, size - head) : 0;
+            size_t element = head < size ? sim_reply_size(text + head, size - head) : 0;
             if (element == 0) {
                 return 0;
             }
@@ -91,7 +90,7 @@ command_answer_is_right(struct sim_op *op, const char *text, size_t size)
     if (op->sim->shape.theme == THEME_BANK && !sim_bank_answer_is_right(op, text, size)) {
         return false;
     }
-    if (op->kind == KIND_GATHER && op->topic_count == 0) {
+    if (op->kind == KIND_GATHER && op->verb < VERB_SUBSCRIBE) {
         return op->is_executed && gather_answer_is_right(op, text, size);
     }
     return op->is_executed && op->expected.size == size &&
@@ -120,7 +119,7 @@ exec_answer_is_right(struct sim_op *exec, const char *text, size_t size)
     }
     for (uint32_t i = exec->queue_first; i < exec->index; i++) {
         if (ops[i].exec == exec) {
-            size_t element = reply_size(text + used, size - used);
+            size_t element = sim_reply_size(text + used, size - used);
             if (!command_answer_is_right(&ops[i], text + used, element)) {
                 sim_op_describe(&ops[i], exec->sim->wrong, sizeof(exec->sim->wrong));
                 return false;
@@ -164,7 +163,7 @@ confirmations_size(const struct sim_op *op, const char *text, size_t left, size_
 {
     size_t size = first_size;
     for (uint32_t i = 1; i < op->topic_count; i++) {
-        size_t more = size < left ? reply_size(text + size, left - size) : 0;
+        size_t more = size < left ? sim_reply_size(text + size, left - size) : 0;
         if (more == 0) {
             return 0;
         }
@@ -187,12 +186,14 @@ sim_witness_answers(struct sim_conn *conn)
     for (;;) {
         while (conn->answered_count < conn->started_count &&
                conn->ops[conn->answered_count].is_muted) {
-            conn->ops[conn->answered_count++].is_answered = true;
+            struct sim_op *op = &conn->ops[conn->answered_count++];
+            op->is_answered = true;
+            sim_cache_answered(op, NULL, 0);
         }
         const char *text = conn->text.data + conn->text_offset;
         size_t left = conn->text.size - conn->text_offset;
-        size_t size = left == 0 ? 0 : reply_size(text, left);
-        if (size > 0 && sim_message_take(conn, text)) {
+        size_t size = left == 0 ? 0 : sim_reply_size(text, left);
+        if (size > 0 && (sim_message_take(conn, text) || sim_invalidation_take(conn, text))) {
             conn->text_offset += size;
             continue;
         }
@@ -209,6 +210,9 @@ sim_witness_answers(struct sim_conn *conn)
         struct sim_op *op = &conn->ops[conn->answered_count++];
         check_answer(op, text, size);
         sim_subscribe_confirmed(op);
+        if (!sim->has_failed) {
+            sim_cache_answered(op, text, size);
+        }
         conn->text_offset += size;
     }
 }

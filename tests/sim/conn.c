@@ -9,6 +9,7 @@
 #include "shard/execute.h"
 #include "shard/multi.h"
 #include "shard/router.h"
+#include "shard/tracking.h"
 #include "shard/value/raw.h"
 
 #define TURN_REQUESTS_MAX 80
@@ -137,6 +138,11 @@ start_op(struct sim_conn *conn, struct sim_op *op, struct request *request,
         request->flags |= REQUEST_LIMITED;
     }
     request->session_id = conn->wire->session.id;
+    uint32_t flags_before = conn->wire->session.flags;
+    if ((flags_before & (SESSION_TRACKING | SESSION_CACHING)) != 0 &&
+        tracking_adopt(&conn->wire->session, request->command)) {
+        request->flags |= REQUEST_TRACK;
+    }
     sim_subscribe_start(op);
     char text[200];
     sim_op_describe(op, text, sizeof(text));
@@ -154,6 +160,7 @@ start_op(struct sim_conn *conn, struct sim_op *op, struct request *request,
     }
     if (verdict != ROUTER_STARTED) {
         op->is_started = false;
+        conn->wire->session.flags = flags_before; /* it is adopted again */
         conn->started_count--;
         conn->sim->totals->full_count += verdict == ROUTER_FULL;
         conn->sim->totals->lane_full_count += conn->wire->lane.item_count >= LANE_ITEMS_MAX;

@@ -21,6 +21,9 @@ struct draw {
     /* ---- channels ---- */
     bool has_topic[SIM_TOPICS]; /* subscribed by the requests so far */
     uint32_t topic_count;
+    /* ---- caches ---- */
+    enum sim_cache_mode cache_mode; /* by the requests so far */
+    bool is_announced;              /* CLIENT CACHING, for what comes next */
     /* ---- accounts ---- */
     uint32_t bank_step;
     int64_t bank_amount;
@@ -48,6 +51,10 @@ void draw_exec_end(struct draw *draw, bool is_discard);
 void draw_bank(struct draw *draw);
 /** Something about channels; false: something else is wanted. history_channel.c */
 bool draw_channel(struct draw *draw);
+/** Something about caches; false: something else is wanted. history_cache.c */
+bool draw_cache(struct draw *draw);
+/** Any request, now that it is drawn: is its reply kept? */
+void draw_cache_note(struct draw *draw);
 /** Is it a part of a transaction (WATCH, MULTI, EXEC, what is queued)? Then it has been drawn.
  * history_exec.c */
 bool draw_exec(struct draw *draw);

@@ -6,7 +6,7 @@
  * fault that is switched on meets the same requests.
  *
  * A history has a theme: strings of all kinds; lists and those who wait for them; channels;
- * accounts and a counter. Transactions of clients are part of all of them.
+ * accounts and a counter; strings and caches. Transactions of clients are part of all of them.
  */
 #include "draw.h"
 
@@ -347,6 +347,9 @@ draw_any(struct draw *draw)
     if (shape->theme == THEME_CHANNELS && draw_channel(draw)) {
         return;
     }
+    if (shape->theme == THEME_CACHE && draw_cache(draw)) {
+        return;
+    }
     uint32_t total = shape->weight_single + shape->weight_multi + shape->weight_closed +
                      shape->weight_gather + shape->weight_local;
     uint32_t drawn = draw_below(draw, total);
@@ -381,8 +384,11 @@ draw_op(struct draw *draw)
         draw_bank(draw);
     } else if (!draw_exec(draw)) {
         draw_any(draw);
-        draw->op->is_muted = !sim_op_may_wait(draw->op) &&
+        draw->op->is_muted = !sim_op_may_wait(draw->op) && draw->op->verb < VERB_TRACKING &&
                              draw->sim->shape.theme != THEME_CHANNELS && draw_percent(draw, 3);
+    }
+    if (draw->sim->shape.theme == THEME_CACHE) {
+        draw_cache_note(draw);
     }
     draw_finish(draw);
 }
@@ -413,6 +419,7 @@ draw_shape(struct sim *sim, struct random *random)
     shape->has_large_values = draw_percent(&draw, 40);
     shape->has_endings = draw_percent(&draw, 25);
     shape->has_journal = draw_percent(&draw, 50);
+    shape->has_slow_disk = draw_percent(&draw, 50);
     shape->has_priorities = draw_percent(&draw, 60);
     shape->tag_percent = draw_below(&draw, 60);
     shape->is_strict = draw_percent(&draw, 15);
@@ -435,6 +442,12 @@ draw_shape(struct sim *sim, struct random *random)
         shape->theme = THEME_LISTS;
         shape->push_percent = 20 + draw_below(&draw, 50);
         shape->has_deadlines = false;
+        shape->has_databases = false;
+        shape->key_count = MIN(shape->key_count, 5u);
+        shape->exec_percent /= 2;
+        shape->conn_count = 2 + draw_below(&draw, SIM_CONNS_MAX - 1);
+    } else if (theme < 78) {
+        shape->theme = THEME_CACHE;
         shape->has_databases = false;
         shape->key_count = MIN(shape->key_count, 5u);
         shape->exec_percent /= 2;
@@ -505,6 +518,11 @@ sim_history_draw(struct sim *sim, struct random *random)
         draw.bank_step = 0;
         memset(draw.has_topic, 0, sizeof(draw.has_topic));
         conn->hears = draw_percent(&draw, 60);
+        draw.cache_mode = CACHE_OFF;
+        draw.is_announced = false;
+        if (sim->shape.theme == THEME_CACHE && conn->hears) {
+            conn->protocol = 3;
+        }
         for (uint32_t j = 0; j < conn->op_count; j++) {
             draw.op = &conn->ops[j];
             draw.op->sim = sim;

@@ -40,6 +40,8 @@ static const struct fault {
     {"offer-locked", .router = ROUTER_FAULT_OFFER_UNLOCKED},
     {"wait-ticket", .router = ROUTER_FAULT_NEW_TICKET},
     {"publish-last", .router = ROUTER_FAULT_EARLY_PUBLISH},
+    {"tracking-registered", .router = ROUTER_FAULT_LATE_TRACKING},
+    {"push-last", .router = ROUTER_FAULT_EARLY_PUSH},
     {"wound", .lock = LOCK_FAULT_NO_WOUND},
     {"place", .lock = LOCK_FAULT_NO_PLACE},
 };
@@ -186,6 +188,8 @@ report(const struct sim_totals *totals)
         {"of them ended otherwise", totals->timeout_count},
         {"messages published", totals->publish_count},
         {"messages heard", totals->heard_count},
+        {"values kept", totals->kept_count},
+        {"invalidations heard", totals->invalidated_count},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         printf("%10llu %s\n", (unsigned long long)rows[i].count, rows[i].name);

@@ -424,6 +424,8 @@ sim_model_run(struct sim_model *model, const struct sim_op *op, uint8_t protocol
     case VERB_PUBLISH:
     case VERB_SUBSCRIBE:
     case VERB_UNSUBSCRIBE:
+    case VERB_TRACKING:
+    case VERB_CACHING:
         return;
     }
     ASSERT(false);

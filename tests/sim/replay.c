@@ -1,24 +1,23 @@
 /*
  * replay.c: replaying all effects on an empty server gives the same data.
  *
- * Each shard has a journal of its own. Their effects are merged in the order in which the scheduler
- * saw them, which keeps each shard's order; between shards the order does not matter, since an
- * effect changes one key. The exceptions are those that change all shards: their effect is told by
- * one of them, and belongs where the first part of the command ran.
+ * Each shard has a journal of its own, read as the append-only file reads it. Their effects are
+ * merged generation by generation, each in the order in which the scheduler saw them, which keeps
+ * each shard's order; between shards the order does not matter, since an effect changes one key.
+ * Those that change all shards stand between two generations.
  *
  * The replay's clock stands at the start of the history: deadlines are absolute, and what had died
  * by one has a DEL of its own.
  */
 #include "sim.h"
 
+#include "shard/durable.h"
 #include "shard/router.h"
 #include "shard/value/list_value.h"
 #include "shard/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-#define NO_PLACE SIZE_MAX
 
 static struct sim_record *
 log_append(struct sim_log *log)
@@ -50,52 +49,87 @@ record_fill(struct sim_record *record, const struct effect *effect)
     }
 }
 
-static bool
-changes_all_shards(const struct effect *effect)
+static void
+log_add(struct sim *sim, const struct effect *effect, uint64_t generation)
 {
-    return slice_is_word(effect->argv[0], "flushall") ||
-           slice_is_word(effect->argv[0], "flushdb") || slice_is_word(effect->argv[0], "swapdb");
+    struct sim_record *record = log_append(&sim->log);
+    record->generation = generation;
+    sim->log.generation_last = MAX(sim->log.generation_last, generation);
+    record_fill(record, effect);
+}
+
+static void
+reader_read(struct journal_reader *reader, const struct journal *journal)
+{
+    struct sim_reader *sim_reader = container_of(reader, struct sim_reader, reader);
+    struct effect_reader effects;
+    struct effect effect;
+    effect_reader_create(&effects, &journal->effects);
+    for (uint32_t i = 0; i < journal->group_count; i++) {
+        for (uint32_t j = 0; j < journal->groups[i].effect_count; j++) {
+            bool is_there = effect_read(&effects, &effect);
+            ASSERT(is_there);
+            log_add(sim_reader->sim, &effect, sim_reader->generation);
+        }
+    }
+    effect_reader_destroy(&effects);
+}
+
+static void
+reader_cut(struct journal_reader *reader, const struct effects *barrier)
+{
+    struct sim_reader *sim_reader = container_of(reader, struct sim_reader, reader);
+    struct effect_reader effects;
+    struct effect effect;
+    sim_reader->generation += 2;
+    if (barrier == NULL) {
+        return;
+    }
+    effect_reader_create(&effects, barrier);
+    while (effect_read(&effects, &effect)) {
+        log_add(sim_reader->sim, &effect, sim_reader->generation - 1);
+    }
+    effect_reader_destroy(&effects);
 }
 
 void
-sim_log_collect(struct sim *sim)
+sim_log_follow(struct sim *sim, uint32_t index)
 {
+    struct sim_reader *reader = &sim->readers[index];
+    *reader = (struct sim_reader){.sim = sim,
+                                  .shard = sim->shards[index],
+                                  .reader = {.read = reader_read, .cut = reader_cut}};
+    journal_reader_add(reader->shard, &reader->reader);
+}
+
+void
+sim_log_leave(struct sim *sim, uint32_t index)
+{
+    journal_reader_remove(sim->shards[index], &sim->readers[index].reader);
+}
+
+/** The disk takes its time: what one call has read is safe with one of the next. */
+void
+sim_log_collect(struct sim *sim, uint32_t index)
+{
+    struct shard *shard = sim->shards[index];
     if (!sim->shape.has_journal) {
         return;
     }
-    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
-        struct effects *journal = &sim->journals[i];
-        struct effect_reader reader;
-        struct effect effect;
-        if (journal->count == 0) {
-            continue;
-        }
-        effect_reader_create(&reader, journal);
-        while (effect_read(&reader, &effect)) {
-            struct sim_record *record;
-            if (changes_all_shards(&effect)) {
-                if (sim->log.closed_place == NO_PLACE) {
-                    sim_fail(sim, "effects: a change of all shards while none is under way");
-                    break;
-                }
-                record = &sim->log.records[sim->log.closed_place];
-                sim->log.closed_place = NO_PLACE;
-            } else {
-                record = log_append(&sim->log);
-            }
-            record_fill(record, &effect);
-        }
-        effect_reader_destroy(&reader);
-        effects_clear(journal);
+    uint64_t before = shard->durable.next_mark - 1;
+    journal_read(shard);
+    (void)durable_portion(&shard->durable); /* a cut may have read before */
+    if (!sim->shape.has_slow_disk || random_below(&sim->random, 3) == 0) {
+        durable_safe(shard, sim->shape.has_slow_disk ? before : shard->durable.next_mark - 1);
     }
 }
 
 void
-sim_log_keep_place(struct sim *sim)
+sim_log_settle(struct sim *sim)
 {
-    if (sim->shape.has_journal) {
-        sim->log.closed_place = sim->log.count;
-        log_append(&sim->log);
+    for (uint32_t i = 0; i < sim->shape.shard_count && sim->shape.has_journal; i++) {
+        sim_log_collect(sim, i);
+        durable_safe(sim->shards[i], sim->shards[i]->durable.next_mark - 1);
     }
 }
 
@@ -173,9 +207,11 @@ sim_log_check(struct sim *sim)
     session_create(&replay.session, replay.shard, 1, SIM_START_MS);
     output_create(&replay.output);
     lane_create(&replay.lane, replay.shard, &replay.session, &replay.output, &replay_lane_ops);
-    for (size_t i = 0; i < sim->log.count && !sim->has_failed; i++) {
-        if (sim->log.records[i].argc > 0) {
-            replay_one(&replay, &sim->log.records[i]);
+    for (uint64_t generation = 0; generation <= sim->log.generation_last; generation++) {
+        for (size_t i = 0; i < sim->log.count && !sim->has_failed; i++) {
+            if (sim->log.records[i].generation == generation) {
+                replay_one(&replay, &sim->log.records[i]);
+            }
         }
     }
     replay.shard->now_ms = sim->now_ms;

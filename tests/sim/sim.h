@@ -10,6 +10,7 @@
 #include "net/output.h"
 #include "shard/command.h"
 #include "shard/effect.h"
+#include "shard/journal.h"
 #include "shard/lane.h"
 #include "shard/request.h"
 #include "shard/session.h"
@@ -94,6 +95,9 @@ enum sim_verb {
     VERB_PUBLISH,
     VERB_SUBSCRIBE, /* or PSUBSCRIBE */
     VERB_UNSUBSCRIBE,
+    /* caches */
+    VERB_TRACKING, /* cache: how, from now on */
+    VERB_CACHING,
 };
 
 enum { SIM_SET_PLAIN, SIM_SET_NX, SIM_SET_XX, SIM_SET_GET, SIM_SET_PX, SIM_SET_KEEPTTL };
@@ -104,6 +108,16 @@ enum sim_theme {
     THEME_LISTS,    /* and those who wait for their elements */
     THEME_CHANNELS, /* and those who subscribe to them */
     THEME_BANK,     /* accounts, and a counter */
+    THEME_CACHE,    /* strings, and those who keep what they have read */
+};
+
+/** How a connection tracks what it reads. */
+enum sim_cache_mode { CACHE_OFF, CACHE_DEFAULT, CACHE_OPTIN, CACHE_BCAST, CACHE_MODES };
+
+struct sim_cache_options {
+    enum sim_cache_mode mode;
+    bool is_noloop;
+    const char *prefix; /* BCAST */
 };
 
 /** What CLIENT UNBLOCK has ended a wait with. */
@@ -165,6 +179,9 @@ struct sim_op {
     /* ---- accounts ---- */
     const struct sim_op *base; /* SET of what this GET has found and one more */
     int64_t found;
+    /* ---- caches ---- */
+    struct sim_cache_options cache; /* TRACKING */
+    bool is_kept;                   /* a read: its reply may be */
     /* ---- channels ---- */
     uint32_t topic_count; /* SUBSCRIBE */
     uint32_t *topics;
@@ -243,6 +260,19 @@ struct sim_hearing {
     uint64_t last[SIM_KEYS_MAX];      /* heard; 0: none */
 };
 
+/** What a client keeps of a key; `value` NULL: that it does not exist. */
+struct sim_kept {
+    bool is_kept;
+    char *value;
+    size_t size;
+};
+
+/** As its replies have left it so far. */
+struct sim_cache {
+    struct sim_cache_options options;
+    struct sim_kept kept[SIM_KEYS_MAX];
+};
+
 struct sim_conn {
     struct sim *sim;
     uint32_t index;
@@ -255,7 +285,8 @@ struct sim_conn {
     uint32_t started_count;
     uint32_t answered_count;
     struct sim_op *waiting; /* for a key */
-    bool hears;             /* it subscribes now and then */
+    bool hears;             /* it subscribes now and then, or tracks what it reads */
+    struct sim_cache cache;
     struct sim_hearing hearings[SIM_TOPICS];
     uint32_t executed_prefix; /* all before it are executed */
     bool waits_for_answers;   /* sends its next pipeline when the last one is answered */
@@ -288,14 +319,16 @@ struct sim_shape {
     bool has_large_values;
     bool has_endings;
     bool has_journal;
+    bool has_slow_disk;   /* answers wait for it, if there is a journal */
     bool is_strict;       /* pipeline-order strict */
     bool has_priorities;  /* links by a priority that changes now and then */
     uint32_t tag_percent; /* keys that share a slot with the one before */
 };
 
 struct sim_record {
+    uint64_t generation; /* cuts before it, twice; what stands at a cut is odd */
     uint16_t db;
-    uint32_t argc; /* 0: a place that was kept and not needed */
+    uint32_t argc;
     struct slice *argv;
 };
 
@@ -304,7 +337,15 @@ struct sim_log {
     struct sim_record *records;
     size_t count;
     size_t capacity;
-    size_t closed_place;
+    uint64_t generation_last;
+};
+
+/** A shard's journal is read into the log; what was read is safe some time later. */
+struct sim_reader {
+    struct journal_reader reader;
+    struct sim *sim;
+    struct shard *shard;
+    uint64_t generation;
 };
 
 struct sim_options {
@@ -324,7 +365,7 @@ struct sim {
     struct node *node;
     struct exchange *exchange;
     struct shard *shards[SIM_SHARDS_MAX];
-    struct effects journals[SIM_SHARDS_MAX];
+    struct sim_reader readers[SIM_SHARDS_MAX];
     uint32_t priorities[SIM_SHARDS_MAX][SIM_SHARDS_MAX];
     struct sim_conn conns[SIM_CONNS_MAX];
     char keys[SIM_KEYS_MAX][32];
@@ -415,6 +456,8 @@ void sim_wait_look(struct sim *sim);
 /** No mail is under way: does anybody wait for what is there? */
 void sim_wait_check(struct sim *sim);
 void sim_wait_unblock(struct sim_conn *conn, bool is_error);
+/** Has the wait ended, perhaps, though its answer is not there yet (held behind others)? */
+bool sim_wait_may_be_over(const struct sim_op *op);
 /** The answer of one that was not served. */
 bool sim_wait_answer_is_right(struct sim_op *op, const char *text, size_t size);
 
@@ -446,12 +489,26 @@ sim_op_whole(struct sim_op *op)
     return op->exec != NULL ? op->exec : op;
 }
 
+/** Caches. witness_cache.c */
+void sim_cache_answered(struct sim_op *op, const char *text, size_t size);
+/** Is the whole reply at the start of the text an invalidation? Then it was taken. */
+bool sim_invalidation_take(struct sim_conn *conn, const char *text);
+/** No mail is under way: does anybody keep what is not so? `is_end`: what is over is removed. */
+void sim_cache_check(struct sim *sim, bool is_end);
+void sim_cache_destroy(struct sim_cache *cache);
+
 /** Take what the connection's output holds and compare it. answers.c */
 void sim_witness_answers(struct sim_conn *conn);
+/** Bytes of the reply at the start of `text`; 0: not all there. answers.c */
+size_t sim_reply_size(const char *text, size_t size);
 
-/** Move new effects of all shards into the log. replay.c */
-void sim_log_collect(struct sim *sim);
-void sim_log_keep_place(struct sim *sim);
+/** From now on what the shard changes goes into the log. replay.c */
+void sim_log_follow(struct sim *sim, uint32_t index);
+void sim_log_leave(struct sim *sim, uint32_t index);
+/** Move new effects of the shard into the log; they are safe with it, or (chance) later. */
+void sim_log_collect(struct sim *sim, uint32_t index);
+/** Everything is in the log, and safe. */
+void sim_log_settle(struct sim *sim);
 void sim_log_destroy(struct sim_log *log);
 /** Replay everything on an empty node of one shard and compare. */
 void sim_log_check(struct sim *sim);
@@ -479,6 +536,8 @@ struct sim_totals {
     uint64_t timeout_count;
     uint64_t publish_count;
     uint64_t heard_count;
+    uint64_t kept_count;
+    uint64_t invalidated_count;
 };
 
 /** One history from its seed. False: `failure` says what went wrong; the memory is lost then. sim.c

@@ -90,7 +90,7 @@ sim_op_begin(struct sim_op *op)
     }
     for (uint32_t i = conn->executed_prefix; i < op->index; i++) {
         const struct sim_op *earlier = &conn->ops[i];
-        if (!earlier->is_executed && must_precede(earlier, op) &&
+        if (!earlier->is_executed && must_precede(earlier, op) && !sim_wait_may_be_over(earlier) &&
             !sim_exec_may_run_nothing(earlier)) {
             sim_op_describe(earlier, text[0], sizeof(text[0]));
             sim_op_describe(op, text[1], sizeof(text[1]));
@@ -226,6 +226,9 @@ run_on_model(struct sim_op *op, struct call *call)
         sim_publish_run(op, call);
         return true;
     }
+    if (op->verb >= VERB_TRACKING) {
+        return true;
+    }
     if (op->verb >= VERB_LPUSH) {
         uint32_t source = sim_list_source(op, call);
         if (source == SIM_NO_POSITION && sim_op_may_wait(op) && op->exec == NULL) {
@@ -314,8 +317,6 @@ closed_begins(struct sim_op *op)
         sim_fail(sim, "two commands have closed all shards");
     }
     sim->closed = op;
-    sim_log_collect(sim);
-    sim_log_keep_place(sim);
     if (op->verb == VERB_SWAPDB) {
         sim_model_swap(&sim->model);
     } else if (op->verb == VERB_FLUSHDB) {

@@ -184,9 +184,18 @@ sim_wait_unblock(struct sim_conn *conn, bool is_error)
     bool has_ended =
         block_end(&conn->wire->session, is_error ? BLOCK_UNBLOCK_ERROR : BLOCK_TIMEOUT);
     sim_say(conn->sim, "CLIENT UNBLOCK of c%u: %d", conn->index, has_ended);
-    op->unblocked = !has_ended ? SIM_UNBLOCK_NONE
-                    : is_error ? SIM_UNBLOCK_ERROR
-                               : SIM_UNBLOCK_TIMEOUT;
+    /* One that comes behind another that is under way has nothing to end. */
+    if (has_ended) {
+        op->unblocked = is_error ? SIM_UNBLOCK_ERROR : SIM_UNBLOCK_TIMEOUT;
+    }
+}
+
+bool
+sim_wait_may_be_over(const struct sim_op *op)
+{
+    return op->unblocked != SIM_UNBLOCK_NONE ||
+           (op->is_begun && op->start_ms > 0 && op->number > 0 &&
+            op->conn->shard->now_ms >= op->start_ms + op->number);
 }
 
 bool

@@ -579,10 +579,10 @@ Test(config, what_is_not_there_yet_is_refused)
         const char *value;
         const char *why;
     } cases[] = {
-        {"appendonly", "yes", "'appendonly yes' is not supported yet by this version of Tessera"},
         {"maxmemory", "1gb",
          "'maxmemory 1073741824' is not supported yet by this version of Tessera"},
-        {"save", "900 1", "'save 900 1' is not supported yet by this version of Tessera"},
+        {"rdb-del-sync-files", "yes",
+         "'rdb-del-sync-files yes' is not supported yet by this version of Tessera"},
         {"activerehashing", "no",
          "'activerehashing no' is not supported: tables grow bucket by bucket in any case"},
     };

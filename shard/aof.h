@@ -1,0 +1,87 @@
+/*
+ * aof.h: a shard's append-only file: the reader of the journal that writes it down as commands.
+ * Owner thread only. Which files there are, and what they are called, is shard/persistence.h's
+ * affair, which hands them in; docs/files.md has the format.
+ */
+#pragma once
+
+#include "core/mailbox.h"
+#include "persist/aof_writer.h"
+#include "shard/journal.h"
+
+/** Bytes that are not written yet, from which on clients wait. */
+#define AOF_CLOGGED_SIZE (UINT64_C(256) << 20)
+
+/** What a turn has made, and how far the writer must be for it to be safe. */
+struct aof_portion {
+    uint64_t mark;
+    uint64_t offset;
+};
+
+/** From a shard's log to core 0, and back: MAIL_AOF. */
+enum aof_mail_kind {
+    AOF_MAIL_OPEN,      /* to the shard: its next file */
+    AOF_MAIL_FAILED,    /* to core 0: a file is spoiled */
+    AOF_MAIL_RESTART,   /* to the shard: the spoiled file, repaired */
+    AOF_MAIL_RECOVERED, /* to core 0: the repaired file takes bytes again */
+    AOF_MAIL_CLOSED,    /* to core 0: all is written, the log has ended */
+};
+
+struct aof_mail {
+    struct mail mail;
+    enum aof_mail_kind kind;
+    uint16_t shard;
+    int fd;
+    int error;
+    uint64_t size;        /* of the file */
+    uint64_t file_number; /* the writer's: 0 for the first, one more for each cut */
+    char what[16];        /* of an error */
+};
+
+struct aof {
+    struct shard *shard;
+    struct journal_reader reader;
+    struct aof_writer writer;
+    uint32_t db; /* that the file has selected */
+    uint64_t generation;
+    uint64_t portion_offset; /* of the last portion */
+    struct aof_portion *portions;
+    uint32_t portion_first;
+    uint32_t portion_count;
+    uint32_t portion_capacity;
+    int64_t stamp_s; /* of the last time in the file (aof-timestamp-enabled) */
+    bool is_closing;
+    bool is_recovering; /* a repaired file has not taken anything yet */
+};
+
+/** Begin a log in generation `generation`: all shards are closed, or nobody is served yet. Changes
+ * are journaled from here on; its first file comes with AOF_MAIL_OPEN. */
+void aof_start(struct shard *shard, uint64_t generation);
+
+/** End it: AOF_MAIL_CLOSED follows when all is in the files, and shard->aof is NULL. Changes are
+ * journaled no more. */
+void aof_stop(struct shard *shard);
+
+/** The end of a turn: what was journaled is on its way to the file. */
+void aof_flush(struct shard *shard);
+
+/** Is so much waiting to be written that clients have to? */
+static inline bool
+aof_is_clogged(const struct shard *shard)
+{
+    return UNLIKELY(shard->aof != NULL) &&
+           shard->aof->writer.appended_offset - shard->aof->writer.written_offset >
+               AOF_CLOGGED_SIZE;
+}
+
+/** When aof_flush() is to be called though nothing happens; INT64_MAX: never. */
+int64_t aof_next_ms(const struct shard *shard);
+
+/** AOF_MAIL_OPEN or AOF_MAIL_RESTART has arrived. */
+void aof_receive(struct shard *shard, struct aof_mail *mail);
+
+/** `appendfsync` has another value, or a log begins or ends: who waits for what. */
+void aof_configure(struct shard *shard);
+
+/** A command as the file has it, appended to `bytes`. Returns its size; `bytes` NULL: only that. */
+size_t aof_command_format(char *bytes, const struct slice *argv, uint32_t argc);

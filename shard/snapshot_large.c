@@ -1,0 +1,523 @@
+/*
+ * snapshot_large.c: values that take many steps.
+ *
+ *     collection   locked (shared): readers go on, who wants to change it waits
+ *                  [head][element element ...][element ...] | padding
+ *     string       pinned: who changes it gets a copy, nobody waits
+ *                  [head][    bytes, from where they lie   ]
+ *
+ * A collection changes in place, so nobody may change it while its elements are written. Its key is
+ * locked as a reader of another core would lock it, with ticket 0, in front of all who wait. Who
+ * wants the key for himself meets the lock table's guard in the last moment before he gets it: that
+ * puts this lock in front of him, and what he waits for is written before anything else. So nobody
+ * ever has to be found and stopped, and it does not matter whether a request came before the cut.
+ * Where there is no waiting (an EXEC that has closed all shards opens a key) the rest is written at
+ * once, however long that takes.
+ *
+ * A record is one piece of the file. One that may become longer than SNAPSHOT_GATHER_SIZE_MAX takes
+ * its range first, by what it can become at the most, and the rest is padded: a hole in the file
+ * that costs no writing and no disk. Shorter ones are gathered and take what they need. In the form
+ * of commands all are gathered, since RESTORE tells its payload's size in front.
+ *
+ * Rejected: counting first (a second walk over all elements, while others wait), the end of the
+ * file for one shard alone (all others would have to stop).
+ */
+#include "shard/snapshot_internal.h"
+
+#include "core/heap.h"
+#include "persist/crc64.h"
+#include "shard/router_internal.h"
+
+#include <errno.h>
+
+/** A string's head in a file: a mark and a size; most have one or two bytes, and the longest make
+ * up for theirs by this part of their size. */
+#define STRING_HEAD_SIZE 2
+#define STRING_HEAD_SHIFT 10
+/** Longest head of a node: two sizes and a form. */
+#define NODE_HEAD_SIZE 32
+/** A pending entry: id, time, count; and its id once more with its consumer. */
+#define PENDING_SIZE 49
+#define CONSUMER_SIZE 64
+#define GROUP_SIZE 128
+
+bool
+snapshot_is_large_object(const struct entry *entry)
+{
+    if (LIKELY(!entry_has_object(entry))) {
+        return false;
+    }
+    struct value value;
+    entry_value(entry, &value);
+    return object_size(value.object) > SNAPSHOT_OBJECT_SIZE_LARGE;
+}
+
+bool
+snapshot_is_large_string(const struct entry *entry)
+{
+    if (LIKELY((entry->flags & ENTRY_IS_OUT_OF_LINE) == 0) || entry->type != VALUE_STRING) {
+        return false;
+    }
+    struct value value;
+    entry_value(entry, &value);
+    return value.bytes.size > SNAPSHOT_STRING_SIZE_LARGE;
+}
+
+/* ---- how long a value can become ---- */
+
+static uint64_t
+list_size_max(const struct quicklist *list)
+{
+    uint64_t size = list->object.size;
+    /* Packed nodes may be written unpacked. */
+    const struct quicklist_node *node = list->compressed_count > 0 ? list->first : NULL;
+    for (; node != NULL; node = node->next) {
+        size += quicklist_node_size(node);
+    }
+    return size + (uint64_t)list->node_count * NODE_HEAD_SIZE;
+}
+
+static uint64_t
+stream_size_max(const struct stream *stream)
+{
+    uint64_t size = stream->listpack_size + stream->nodes.count * NODE_HEAD_SIZE;
+    for (uint32_t i = 0; i < stream->group_count; i++) {
+        const struct stream_group *group = stream->groups[i];
+        size += GROUP_SIZE + group->name_size + group->pending.count * PENDING_SIZE;
+        for (uint32_t j = 0; j < group->consumer_count; j++) {
+            size += CONSUMER_SIZE + group->consumers[j]->name_size;
+        }
+    }
+    return size;
+}
+
+/** No serialization of the value is longer. */
+static uint64_t
+value_size_max(const struct value *value)
+{
+    uint64_t size = object_size(value->object);
+    uint64_t count = object_count((enum value_type)value->type,
+                                  (enum value_encoding)value->encoding, value->object);
+    if (value->type == VALUE_LIST && value->encoding == ENCODING_QUICKLIST) {
+        size = list_size_max(value->object);
+    } else if (value->type == VALUE_STREAM) {
+        size = stream_size_max(value->object);
+    } else if (value->type == VALUE_SET && value->encoding == ENCODING_HASHTABLE) {
+        size += count * STRING_HEAD_SIZE;
+    } else if (value->type == VALUE_HASH && value->encoding == ENCODING_HASHTABLE) {
+        size += count * (2 * STRING_HEAD_SIZE + sizeof(int64_t));
+    } else if (value->type == VALUE_ZSET) {
+        size += count * (STRING_HEAD_SIZE + sizeof(double));
+    }
+    return size + (size >> STRING_HEAD_SHIFT) + GROUP_SIZE;
+}
+
+/* ---- its bytes ---- */
+
+static void
+large_send(struct snapshot_large *large, struct snapshot_block *block)
+{
+    uint64_t size = block->vector.iov_len;
+    snapshot_block_send(block, large->offset + large->size);
+    large->size += size;
+}
+
+/** A block of the record, the next one. */
+static void
+large_put(struct snapshot_large *large, struct snapshot_block *block)
+{
+    struct slice bytes = snapshot_block_bytes(block);
+    large->crc = crc64_update(large->crc, bytes);
+    if (!large->is_placed) {
+        if (large->gathered_last == NULL) {
+            large->gathered_first = block;
+        } else {
+            large->gathered_last->next = block;
+        }
+        large->gathered_last = block;
+        large->size += bytes.size;
+        return;
+    }
+    if (UNLIKELY(large->size + bytes.size + RDB_PADDING_SIZE_MIN > large->range_size)) {
+        /* A bound of ours is wrong: no file is better than a wrong one. */
+        large->is_failed = true;
+        snapshot_block_delete(block);
+        snapshot_fail(large->snapshot->job, -EOVERFLOW);
+        return;
+    }
+    large_send(large, block);
+}
+
+static void
+large_put_writer(struct snapshot_large *large)
+{
+    if (large->writer.size > 0) {
+        large_put(large, snapshot_block_take(large->snapshot, &large->writer));
+    }
+}
+
+static void
+large_place(struct snapshot_large *large, uint64_t size)
+{
+    large->is_placed = true;
+    large->range_size = size;
+    large->offset = snapshot_range_take(large->snapshot, size);
+    large->size = 0;
+}
+
+static void
+large_send_gathered(struct snapshot_large *large)
+{
+    while (large->gathered_first != NULL) {
+        struct snapshot_block *block = large->gathered_first;
+        large->gathered_first = block->next;
+        large_send(large, block);
+    }
+    large->gathered_last = NULL;
+}
+
+/** Fill what was taken and is not needed. */
+static void
+large_pad(struct snapshot_large *large)
+{
+    uint64_t left_size = large->range_size - large->size;
+    while (left_size > 0) {
+        uint64_t zero_count = rdb_write_padding(&large->writer, &left_size);
+        struct snapshot_block *head = snapshot_block_take(large->snapshot, &large->writer);
+        large->crc = crc64_update(large->crc, snapshot_block_bytes(head));
+        large->crc = crc64_combine(large->crc, 0, zero_count);
+        large_send(large, head);
+        large->size += zero_count;
+    }
+}
+
+static void
+large_note(struct snapshot_large *large)
+{
+    ASSERT(large->size == large->range_size);
+    snapshot_range_note(large->snapshot, &(struct rdb_chunk){.offset = large->offset,
+                                                             .size = large->size,
+                                                             .crc = large->crc,
+                                                             .key_count = 1});
+}
+
+/** The payload is gathered: what stands around it, and all of it to the file. */
+static void
+large_end_command(struct snapshot_large *large)
+{
+    struct snapshot *snapshot = large->snapshot;
+    snapshot_write_payload_end(&large->writer, large->type, large->crc);
+    large_put_writer(large);
+    uint64_t payload_size = large->size;
+    snapshot_write_select(snapshot, &large->writer, large->cut_db);
+    snapshot_write_restore(&large->writer, large->entry, payload_size);
+    struct snapshot_block *head = snapshot_block_take(snapshot, &large->writer);
+    snapshot_write_restore_end(&large->writer);
+    struct snapshot_block *end = snapshot_block_take(snapshot, &large->writer);
+    large_place(large, head->vector.iov_len + payload_size + end->vector.iov_len);
+    large_send(large, head);
+    large_send_gathered(large);
+    large_send(large, end);
+    large->crc = 0;
+}
+
+/* ---- life ---- */
+
+static struct snapshot_large *
+large_new(struct snapshot *snapshot)
+{
+    struct snapshot_large *large = heap_alloc(sizeof(*large));
+    *large = (struct snapshot_large){.snapshot = snapshot};
+    rdb_writer_create(&large->writer, snapshot->job->is_compressing);
+    return large;
+}
+
+/** Others may have the key for themselves. */
+static void
+large_unlock(struct snapshot_large *large)
+{
+    struct snapshot *snapshot = large->snapshot;
+    struct shard *shard = snapshot->shard;
+    struct slice key = entry_key(large->entry);
+    large->request.is_held = false;
+    if (!lock_key_is_lent(shard->locks, large->db, key, large->hash)) {
+        entry_lent_set(large->entry, false);
+    }
+    large->request.is_held = true;
+    lock_request_leave(shard->locks, &large->request, &shard->router->ready);
+    lock_request_destroy(&large->request);
+    snapshot->is_serve_due = true;
+    if (large->wanted_ns != 0) {
+        uint64_t waited_ns = clock_monotonic_ns() - large->wanted_ns;
+        snapshot->part->waited_ns_max = MAX(snapshot->part->waited_ns_max, waited_ns);
+    }
+}
+
+/** Written, or not wanted any more. */
+static void
+large_delete(struct snapshot_large *large)
+{
+    struct snapshot *snapshot = large->snapshot;
+    list_remove(&large->link);
+    if (large->entry != NULL) {
+        codec_writer_destroy(&large->codec);
+        snapshot_settle(snapshot, large->entry);
+        if (large->is_locked) {
+            large_unlock(large);
+        }
+    }
+    if (large->raw != NULL) {
+        raw_unpin(&snapshot->shard->memory, large->raw);
+    }
+    if (large->end != NULL) {
+        snapshot_block_delete(large->end);
+    }
+    while (large->gathered_first != NULL) {
+        struct snapshot_block *block = large->gathered_first;
+        large->gathered_first = block->next;
+        snapshot_block_delete(block);
+    }
+    rdb_writer_destroy(&large->writer);
+    heap_free(large);
+}
+
+/* ---- strings ---- */
+
+void
+snapshot_string_begin(struct snapshot *snapshot, uint32_t cut_db, struct entry *entry)
+{
+    struct snapshot_large *large = large_new(snapshot);
+    struct rdb_writer *writer = &large->writer;
+    struct value value;
+    entry_value(entry, &value);
+    large->raw = value.raw;
+    raw_pin(large->raw);
+    snapshot_settle(snapshot, entry);
+    uint64_t end_size = 0;
+    if (snapshot->job->form == SNAPSHOT_COMMANDS) {
+        snapshot_write_set_end(writer, entry);
+        end_size = writer->size;
+        large->end = snapshot_block_take(snapshot, writer);
+        snapshot_write_select(snapshot, writer, cut_db);
+        snapshot_write_set(writer, entry, large->raw->size);
+    } else {
+        snapshot_write_select(snapshot, writer, cut_db);
+        snapshot_write_key(snapshot, writer, entry, &value);
+        rdb_write_length(writer, large->raw->size);
+    }
+    /* Its size is known: there is no padding, and room for none is not asked for. */
+    large_place(large, writer->size + large->raw->size + end_size);
+    struct snapshot_block *head = snapshot_block_take(snapshot, writer);
+    large->crc = crc64_update(0, snapshot_block_bytes(head));
+    large_send(large, head);
+    list_push_back(&snapshot->larges, &large->link);
+}
+
+static void
+string_step(struct snapshot_large *large)
+{
+    struct raw *raw = large->raw;
+    uint64_t size = MIN(raw->size - large->raw_offset, (uint64_t)SNAPSHOT_CHUNK_SIZE);
+    struct snapshot_block *block =
+        snapshot_block_of_raw(large->snapshot, raw, large->raw_offset, size);
+    if (large->snapshot->job->form == SNAPSHOT_RDB) {
+        large->crc = crc64_update(large->crc, snapshot_block_bytes(block));
+    } else {
+        large->crc = 0;
+    }
+    large->raw_offset += size;
+    large_send(large, block);
+    if (large->raw_offset < raw->size) {
+        return;
+    }
+    if (large->end != NULL) {
+        large_send(large, large->end);
+        large->end = NULL;
+    }
+    large_note(large);
+    large_delete(large);
+}
+
+/* ---- collections ---- */
+
+static struct snapshot_large *
+large_find(const struct snapshot *snapshot, const struct entry *entry)
+{
+    for (struct list_node *node = list_first(&snapshot->larges); node != NULL;
+         node = list_next(&snapshot->larges, node)) {
+        struct snapshot_large *large = container_of(node, struct snapshot_large, link);
+        if (large->entry == entry) {
+            return large;
+        }
+    }
+    return NULL;
+}
+
+/** Somebody waits for it: it goes first. */
+static void
+large_want(struct snapshot_large *large)
+{
+    if (large->wanted_ns != 0) {
+        return;
+    }
+    large->wanted_ns = MAX(clock_monotonic_ns(), UINT64_C(1));
+    large->snapshot->part->waited_count++;
+    list_remove(&large->link);
+    list_push_front(&large->snapshot->larges, &large->link);
+}
+
+/** As a reader of another core would have it. */
+static bool
+large_lock(struct snapshot_large *large)
+{
+    struct shard *shard = large->snapshot->shard;
+    struct lock_request *request = &large->request;
+    struct slice key = entry_key(large->entry);
+    lock_request_create(request, 0, LOCK_INTENT_SHARED, 1);
+    request->is_borrower = true;
+    request->is_wounded = true; /* so that nobody wounds it: it ends by itself */
+    lock_request_enter(shard->locks, request);
+    lock_request_add_key(shard->locks, request, large->db, key, large->hash, false);
+    if (!lock_request_try(shard->locks, request)) {
+        lock_request_leave(shard->locks, request, &shard->router->ready);
+        lock_request_destroy(request);
+        return false;
+    }
+    large->is_locked = true;
+    entry_lent_set(large->entry, true);
+    return true;
+}
+
+/** The head of the record, and its place in the file if it is long. */
+static void
+large_write_head(struct snapshot_large *large, uint32_t cut_db)
+{
+    struct snapshot *snapshot = large->snapshot;
+    struct rdb_writer *writer = &large->writer;
+    struct value value;
+    entry_value(large->entry, &value);
+    large->type = (uint8_t)codec_type(&value);
+    snapshot_writer_room(snapshot, writer);
+    if (snapshot->job->form == SNAPSHOT_COMMANDS) {
+        snapshot->part->has_field_deadlines |= large->type == RDB_TYPE_HASH_2;
+        rdb_write_u8(writer, large->type);
+    } else {
+        snapshot_write_select(snapshot, writer, cut_db);
+        snapshot_write_key(snapshot, writer, large->entry, &value);
+        uint64_t size_max = writer->size + value_size_max(&value) + RDB_PADDING_SIZE_MIN;
+        if (size_max > SNAPSHOT_GATHER_SIZE_MAX) {
+            large_place(large, size_max);
+        }
+    }
+    codec_writer_create(&large->codec, writer, &value);
+}
+
+bool
+snapshot_large_begin(struct snapshot *snapshot, uint32_t db, uint32_t cut_db, struct entry *entry,
+                     bool is_wanted)
+{
+    struct snapshot_large *large = large_find(snapshot, entry);
+    if (large == NULL) {
+        large = large_new(snapshot);
+        large->entry = entry;
+        large->cut_db = cut_db;
+        large->db = (uint16_t)db;
+        large->hash = entry_hash(entry, snapshot->shard->keyspace.hash_seed);
+        /* What was flushed is out of everybody's reach. */
+        if (db != KEYSPACE_NO_DATABASE && !large_lock(large)) {
+            heap_free(large);
+            snapshot->is_serve_due = true;
+            return false;
+        }
+        list_push_back(&snapshot->larges, &large->link);
+        large_write_head(large, cut_db);
+    }
+    if (is_wanted) {
+        large_want(large);
+    }
+    return true;
+}
+
+bool
+snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash)
+{
+    struct snapshot *snapshot = context;
+    const struct keyspace *keyspace = &snapshot->shard->keyspace;
+    if (snapshot->is_given_up || db >= keyspace->database_count) {
+        return true;
+    }
+    struct entry *entry = keyspace_find(keyspace, db, key_slot(key), key, hash);
+    if (entry == NULL || !snapshot_is_old(snapshot, entry) || !snapshot_is_large_object(entry)) {
+        return true;
+    }
+    return !snapshot_large_begin(snapshot, db, keyspace->databases[db].cut_db, entry, true);
+}
+
+static void
+object_end(struct snapshot_large *large)
+{
+    if (large->snapshot->job->form == SNAPSHOT_COMMANDS) {
+        large_end_command(large);
+    } else if (large->is_placed) {
+        large_pad(large);
+    } else {
+        large_place(large, large->size);
+        large_send_gathered(large);
+    }
+    large_note(large);
+}
+
+static void
+object_step(struct snapshot_large *large)
+{
+    struct snapshot *snapshot = large->snapshot;
+    if (large->writer.bytes == NULL) {
+        snapshot_writer_room(snapshot, &large->writer);
+    }
+    bool is_done = codec_write_step(&large->codec, SNAPSHOT_STEP_SIZE);
+    if (is_done || large->writer.size >= SNAPSHOT_CHUNK_SIZE) {
+        large_put_writer(large);
+    }
+    if (!is_done && !large->is_failed) {
+        return;
+    }
+    if (!large->is_failed) {
+        object_end(large);
+    }
+    large_delete(large);
+}
+
+void
+snapshot_large_step(struct snapshot *snapshot)
+{
+    struct snapshot_large *large =
+        container_of(list_first(&snapshot->larges), struct snapshot_large, link);
+    if (large->entry == NULL) {
+        string_step(large);
+    } else {
+        object_step(large);
+    }
+}
+
+bool
+snapshot_large_finish(struct snapshot *snapshot, const struct entry *entry)
+{
+    struct snapshot_large *large = large_find(snapshot, entry);
+    if (large == NULL) {
+        return false;
+    }
+    list_remove(&large->link);
+    list_push_front(&snapshot->larges, &large->link);
+    while (list_first(&snapshot->larges) == &large->link) {
+        object_step(large);
+    }
+    return true;
+}
+
+void
+snapshot_large_drop_all(struct snapshot *snapshot)
+{
+    while (!list_is_empty(&snapshot->larges)) {
+        large_delete(container_of(list_first(&snapshot->larges), struct snapshot_large, link));
+    }
+}

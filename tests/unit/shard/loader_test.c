@@ -1,0 +1,807 @@
+#include "shards.h"
+
+#include "core/heap.h"
+#include "core/log.h"
+#include "core/mailbox.h"
+#include "persist/aof_format.h"
+#include "persist/crc64.h"
+#include "persist/rdb_file.h"
+#include "shard/loader.h"
+#include "shard/router.h"
+#include "shard/value/codec.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/** Turns of all cores that a load of a few keys takes, at the most. */
+#define TURNS_MAX 200000
+
+struct loading {
+    struct shards *shards;
+    struct loader_result result;
+    bool is_done;
+};
+
+static void
+take_mail(void *context, struct mail *mail)
+{
+    struct shard *shard = context;
+    if (!router_receive(shard, mail)) {
+        cr_assert(mail->kind == MAIL_LOADER);
+        loader_receive(shard, mail);
+    }
+}
+
+static void
+note_done(void *context, const struct loader_result *result)
+{
+    struct loading *loading = context;
+    cr_assert(!loading->is_done);
+    loading->result = *result;
+    loading->is_done = true;
+}
+
+/** Load into the shards, turn by turn. */
+static struct loader_result
+load(struct shards *shards, enum loader_source source, const char *path)
+{
+    struct loading loading = {.shards = shards};
+    struct log *log = log_new();
+    cr_assert(log_open(log, "/dev/null") == 0);
+    shards->node.log = log;
+    for (uint32_t i = 0; i < shards->count; i++) {
+        shards->shards[i]->journal = NULL;
+        shards->shards[i]->clock_mask = 0;
+    }
+    loader_start(shards->shards[0], source, path, note_done, &loading);
+    for (uint32_t turn = 0; turn < TURNS_MAX && !loading.is_done; turn++) {
+        struct shard *shard = shards->shards[turn % shards->count];
+        mail_receive(shards->exchange, shard->index, UINT32_MAX, take_mail, shard);
+        if (shard->loader != NULL) {
+            loader_step(shard, 0);
+        }
+        mail_flush(shards->exchange, shard->index);
+    }
+    cr_assert(loading.is_done, "the load does not end");
+    for (uint32_t i = 0; i < shards->count; i++) {
+        cr_assert_null(shards->shards[i]->loader);
+        shards->shards[i]->clock_mask = -1;
+        cr_assert(keyspace_check(&shards->shards[i]->keyspace));
+    }
+    log_delete(log);
+    return loading.result;
+}
+
+/* ---- files ---- */
+
+struct folder {
+    char path[64];
+    char file[128];
+};
+
+static struct folder
+folder_new(void)
+{
+    struct folder folder = {.path = "/tmp/tessera-loader-XXXXXX"};
+    cr_assert_not_null(mkdtemp(folder.path));
+    return folder;
+}
+
+static const char *
+folder_file(struct folder *folder, const char *name)
+{
+    snprintf(folder->file, sizeof(folder->file), "%s/%s", folder->path, name);
+    return folder->file;
+}
+
+static void
+folder_write(struct folder *folder, const char *name, const void *bytes, size_t size)
+{
+    FILE *file = fopen(folder_file(folder, name), "w");
+    cr_assert_not_null(file);
+    cr_assert(fwrite(bytes, 1, size, file) == size);
+    fclose(file);
+}
+
+static void
+folder_delete(struct folder *folder)
+{
+    char command[128];
+    snprintf(command, sizeof(command), "rm -r %s", folder->path);
+    cr_assert(system(command) == 0);
+}
+
+/** Commands, one a line, as an AOF has them. '#' lines are taken as they are. */
+static char *
+aof_of(const char *lines, size_t *size)
+{
+    char *text = NULL;
+    FILE *out = open_memstream(&text, size);
+    cr_assert_not_null(out);
+    while (*lines != '\0') {
+        size_t line_size = strcspn(lines, "\n");
+        if (*lines == '#') {
+            fprintf(out, "%.*s\r\n", (int)line_size, lines);
+        } else {
+            uint32_t count = 1;
+            for (size_t i = 0; i < line_size; i++) {
+                count += lines[i] == ' ';
+            }
+            fprintf(out, "*%u\r\n", count);
+            for (size_t at = 0; at <= line_size;) {
+                size_t end = at + strcspn(lines + at, " \n");
+                fprintf(out, "$%zu\r\n%.*s\r\n", end - at, (int)(end - at), lines + at);
+                at = end + 1;
+            }
+        }
+        lines += line_size + (lines[line_size] == '\n');
+    }
+    fclose(out);
+    return text;
+}
+
+static struct loader_result
+load_aof(struct shards *shards, const char *lines)
+{
+    size_t size;
+    char *text = aof_of(lines, &size);
+    struct folder folder = folder_new();
+    folder_write(&folder, "appendonly.aof", text, size);
+    struct loader_result result =
+        load(shards, LOADER_AOF_FILE, folder_file(&folder, "appendonly.aof"));
+    free(text);
+    folder_delete(&folder);
+    return result;
+}
+
+static void
+says(struct shards *shards, const char *line, const char *expected)
+{
+    const char *reply = shards_line(shards, line);
+    cr_assert_str_eq(reply, expected, "%s: %s instead of %s", line, reply, expected);
+}
+
+static char *
+digest_of(struct shards *shards)
+{
+    return strdup(shards_line(shards, "DEBUG DIGEST"));
+}
+
+static uint64_t
+key_count(const struct shards *shards)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < shards->count; i++) {
+        count += shards->shards[i]->keyspace.databases[0].key_count;
+    }
+    return count;
+}
+
+/* ---- AOF ---- */
+
+Test(loader, plays_commands_of_every_kind)
+{
+    for (uint32_t count = 1; count <= 5; count += 2) {
+        struct shards *shards = shards_new(count, 1);
+        struct loader_result result = load_aof(shards, "SELECT 0\n"
+                                                       "SET a 1\n"
+                                                       "SET b 2\n"
+                                                       "MSET a 3 c 4 d 5 e 6\n"
+                                                       "RPUSH list x y z\n"
+                                                       "MULTI\n"
+                                                       "INCR a\n"
+                                                       "RENAME b f\n"
+                                                       "EXEC\n"
+                                                       "SET f 7\n"
+                                                       "DEL c d\n"
+                                                       "COPY a g\n"
+                                                       "INCR g\n"
+                                                       "SELECT 1\n"
+                                                       "SET other 1\n"
+                                                       "SWAPDB 0 1\n"
+                                                       "SET more 1\n"
+                                                       "SWAPDB 0 1\n"
+                                                       "SELECT 0\n"
+                                                       "INCR e\n");
+        cr_assert(result.error == 0, "%s", result.text);
+        cr_assert(result.error_count == 0);
+        says(shards, "GET a", "$1\r\n4\r\n");
+        says(shards, "GET b", "$-1\r\n");
+        says(shards, "GET c", "$-1\r\n");
+        says(shards, "GET e", "$1\r\n7\r\n");
+        says(shards, "GET f", "$1\r\n7\r\n");
+        says(shards, "GET g", "$1\r\n5\r\n");
+        says(shards, "LLEN list", ":3\r\n");
+        says(shards, "GET more", "$1\r\n1\r\n");
+        cr_assert(key_count(shards) == 6);
+        says(shards, "SELECT 1", "+OK\r\n");
+        says(shards, "GET other", "$1\r\n1\r\n");
+        shards_delete(shards);
+    }
+}
+
+Test(loader, keeps_what_is_over_until_the_end)
+{
+    struct shards *shards = shards_new(2, 1);
+    struct loader_result result = load_aof(shards, "SET a 1\n"
+                                                   "PEXPIREAT a 1000\n"
+                                                   "INCR a\n"
+                                                   "PERSIST a\n"
+                                                   "SET b 1 PXAT 1000\n");
+    cr_assert(result.error == 0 && result.error_count == 0);
+    says(shards, "GET a", "$1\r\n2\r\n");
+    says(shards, "GET b", "$-1\r\n");
+    shards_delete(shards);
+}
+
+Test(loader, counts_relative_times_from_now)
+{
+    struct shards *shards = shards_new(2, 1);
+    struct loader_result result = load_aof(shards, "SET a 1 EX 100\n"
+                                                   "SETEX b 200 1\n"
+                                                   "SET c ex\n"
+                                                   "EXPIRE c 300\n");
+    cr_assert(result.error == 0 && result.error_count == 0);
+    says(shards, "TTL a", ":100\r\n");
+    says(shards, "TTL b", ":200\r\n");
+    says(shards, "TTL c", ":300\r\n");
+    shards_delete(shards);
+}
+
+Test(loader, counts_errors_of_foreign_files)
+{
+    struct shards *shards = shards_new(3, 1);
+    struct loader_result result = load_aof(shards, "SET a x\n"
+                                                   "INCR a\n"
+                                                   "RENAME nothing b\n"
+                                                   "GET a\n"
+                                                   "SET c 1\n");
+    cr_assert(result.error == 0);
+    cr_assert(result.error_count == 2);
+    cr_assert(key_count(shards) == 2);
+    shards_delete(shards);
+}
+
+Test(loader, refuses_unknown_commands_and_databases)
+{
+    struct shards *shards = shards_new(2, 1);
+    struct loader_result result = load_aof(shards, "SET a x\nEVAL x 0\n");
+    cr_assert(result.error == -ENOTSUP, "%d %s", result.error, result.text);
+    cr_assert_not_null(strstr(result.text, "offset 27: the command 'EVAL' is not known"));
+    result = load_aof(shards, "SET b x\nSELECT 16\n");
+    cr_assert(result.error == -ERANGE);
+    cr_assert_not_null(strstr(result.text, "database '16'"));
+    shards_delete(shards);
+}
+
+Test(loader, says_that_a_file_is_missing)
+{
+    struct shards *shards = shards_new(2, 1);
+    struct loader_result result = load(shards, LOADER_RDB, "/tmp/no-such-file.rdb");
+    cr_assert(result.error == -ENOENT);
+    shards_delete(shards);
+}
+
+/** A line of a history over a few keys of each type, single ones and joint ones. */
+static void
+draw_line(struct random *random, FILE *out)
+{
+    /* clang-format off */
+    static const char *const lines[] = {
+        "SET s%u %u", "INCR n%u", "APPEND s%u %u", "DEL s%u l%u e%u", "MSET s%u 1 s%u 2",
+        "RENAME s%u s%u", "COPY s%u s%u DB 1", "SADD e%u %u", "SMOVE e%u e%u %u",
+        "SUNIONSTORE e%u e%u e%u", "RPUSH l%u %u", "LMOVE l%u l%u LEFT RIGHT", "LPOP l%u",
+        "ZADD z%u 1 %u", "ZUNIONSTORE z%u 2 z%u z%u", "SELECT %u", "MOVE s%u 1",
+        "UNLINK z%u e%u", "PEXPIREAT s%u 1000", "PERSIST s%u", "SORT l%u STORE l%u",
+        "SWAPDB 0 1", "FLUSHDB", "MULTI\nINCR n%u\nRENAME l%u l%u\nEXEC",
+    };
+    /* clang-format on */
+    uint32_t index = (uint32_t)random_below(random, ARRAY_COUNT(lines));
+    if (strcmp(lines[index], "FLUSHDB") == 0 && random_below(random, 8) != 0) {
+        return;
+    }
+    uint32_t limit = strcmp(lines[index], "SELECT %u") == 0 ? 2 : 6;
+    uint32_t a = (uint32_t)random_below(random, limit);
+    uint32_t b = (uint32_t)random_below(random, limit);
+    uint32_t c = (uint32_t)random_below(random, limit);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    fprintf(out, lines[index], a, b, c);
+#pragma GCC diagnostic pop
+    fprintf(out, "\n");
+}
+
+Test(loader, any_number_of_cores_comes_to_the_same_end)
+{
+    for (uint32_t round = 0; round < 40; round++) {
+        struct random random;
+        random_create(&random, round);
+        char *lines = NULL;
+        size_t size;
+        FILE *out = open_memstream(&lines, &size);
+        for (int i = 0; i < 400; i++) {
+            draw_line(&random, out);
+        }
+        fclose(out);
+        char *expected = NULL;
+        uint64_t error_count = 0;
+        for (uint32_t count = 1; count <= 4; count++) {
+            struct shards *shards = shards_new(count, 1);
+            struct loader_result result = load_aof(shards, lines);
+            cr_assert(result.error == 0, "seed %u: %s", round, result.text);
+            char *digest = digest_of(shards);
+            if (count == 1) {
+                expected = strdup(digest);
+                error_count = result.error_count;
+            }
+            cr_assert_str_eq(digest, expected, "seed %u, %u cores", round, count);
+            cr_assert(result.error_count == error_count, "seed %u", round);
+            free(digest);
+            shards_delete(shards);
+        }
+        free(expected);
+        free(lines);
+    }
+}
+
+/* ---- folders ---- */
+
+struct aof_folder {
+    struct folder folder;
+    char manifest[1024];
+    size_t manifest_size;
+};
+
+static struct aof_folder
+aof_folder_new(void)
+{
+    return (struct aof_folder){.folder = folder_new()};
+}
+
+/** `line` is its end in the manifest, behind the name. */
+static void
+aof_folder_add(struct aof_folder *aof, const char *name, const char *line, const char *bytes,
+               size_t size)
+{
+    folder_write(&aof->folder, name, bytes, size);
+    aof->manifest_size +=
+        (size_t)snprintf(aof->manifest + aof->manifest_size,
+                         sizeof(aof->manifest) - aof->manifest_size, "file %s %s\n", name, line);
+}
+
+static struct loader_result
+aof_folder_load(struct aof_folder *aof, struct shards *shards)
+{
+    folder_write(&aof->folder, "aof.manifest", aof->manifest, aof->manifest_size);
+    return load(shards, LOADER_AOF_MANIFEST, folder_file(&aof->folder, "aof.manifest"));
+}
+
+/** A segment of ours: head, commands, a check line. */
+static char *
+segment_of(const struct shards *shards, uint32_t shard, const char *lines, size_t *size)
+{
+    size_t text_size;
+    char *text = aof_of(lines, &text_size);
+    char *bytes = malloc(aof_segment_size_max() + text_size + AOF_CHECK_SIZE_MAX);
+    cr_assert_not_null(bytes);
+    struct aof_segment_head head = {.shard_count = shards->count, .shard = shard, .generation = 1};
+    *size = aof_segment_format(bytes, &head, shards->node.slot_owner);
+    memcpy(bytes + *size, text, text_size);
+    *size += text_size;
+    *size += aof_check_format(bytes + *size, *size, aof_bytes_sum(slice_of(bytes, *size)), 0);
+    free(text);
+    return bytes;
+}
+
+/** A key of each shard: name, then a digit. */
+static void
+key_of(const struct shards *shards, uint32_t shard, char key[16])
+{
+    for (uint32_t i = 0;; i++) {
+        int size = snprintf(key, 16, "k%u", i);
+        if (shards->node.slot_owner[key_slot(slice_of(key, (size_t)size))] == shard) {
+            return;
+        }
+    }
+}
+
+Test(loader, plays_segments_with_any_number_of_cores)
+{
+    for (uint32_t count = 1; count <= 4; count++) {
+        struct shards *writer = shards_new(2, 1);
+        struct aof_folder aof = aof_folder_new();
+        char lines[2][256];
+        char keys[2][16];
+        for (uint32_t i = 0; i < 2; i++) {
+            size_t size;
+            key_of(writer, i, keys[i]);
+            snprintf(lines[i], sizeof(lines[i]), "SELECT 0\nSET %s 1\nINCR %s\nRENAME %s %s{%s}\n",
+                     keys[i], keys[i], keys[i], "new", keys[i]);
+            char *bytes = segment_of(writer, i, lines[i], &size);
+            aof_folder_add(&aof, i == 0 ? "a.1.incr.aof" : "a.2.incr.aof",
+                           i == 0 ? "seq 1 type i gen 1 shard 0" : "seq 2 type i gen 1 shard 1",
+                           bytes, size);
+            free(bytes);
+        }
+        struct shards *shards = shards_new(count, 3);
+        struct loader_result result = aof_folder_load(&aof, shards);
+        cr_assert(result.error == 0, "%s", result.text);
+        cr_assert(result.error_count == 0 && key_count(shards) == 2);
+        char line[64];
+        snprintf(line, sizeof(line), "GET new{%s}", keys[1]);
+        says(shards, line, "$1\r\n2\r\n");
+        folder_delete(&aof.folder);
+        shards_delete(shards);
+        shards_delete(writer);
+    }
+}
+
+Test(loader, drops_half_of_a_transaction_and_keeps_it_aside)
+{
+    struct shards *shards = shards_new(2, 1);
+    struct aof_folder aof = aof_folder_new();
+    char keys[2][16];
+    char lines[256];
+    size_t size;
+    for (uint32_t i = 0; i < 2; i++) {
+        key_of(shards, i, keys[i]);
+    }
+    snprintf(lines, sizeof(lines),
+             "SELECT 0\nSET %s 1\n#tessera part ticket=9 policy=always shards=0,1\nSET %s 2\n"
+             "APPEND %s 3\n",
+             keys[0], keys[0], keys[0]);
+    char *bytes = segment_of(shards, 0, lines, &size);
+    aof_folder_add(&aof, "a.1.incr.aof", "seq 1 type i gen 1 shard 0", bytes, size);
+    free(bytes);
+    snprintf(lines, sizeof(lines), "SELECT 0\nSET %s 1\n", keys[1]);
+    bytes = segment_of(shards, 1, lines, &size);
+    aof_folder_add(&aof, "a.2.incr.aof", "seq 2 type i gen 1 shard 1", bytes, size);
+    free(bytes);
+    for (int round = 0; round < 2; round++) {
+        /* The second time the files hold what was loaded the first time. */
+        struct shards *loaded = shards_new(2, 1);
+        struct loader_result result = aof_folder_load(&aof, loaded);
+        cr_assert(result.error == 0, "%s", result.text);
+        cr_assert((result.cut_size > 0) == (round == 0));
+        cr_assert(result.ticket_next == (round == 0 ? 10 : 1) || result.ticket_next == 10);
+        snprintf(lines, sizeof(lines), "GET %s", keys[0]);
+        says(loaded, lines, "$2\r\n13\r\n");
+        shards_delete(loaded);
+    }
+    folder_delete(&aof.folder);
+    shards_delete(shards);
+}
+
+Test(loader, cuts_a_torn_tail_or_refuses_it)
+{
+    static const char text[] = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n"
+                               "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\n";
+    for (int truncated = 0; truncated < 2; truncated++) {
+        struct shards *shards = shards_new(2, 1);
+        struct aof_folder aof = aof_folder_new();
+        shards->config->aof_load_truncated = truncated != 0;
+        aof_folder_add(&aof, "a.1.incr.aof", "seq 1 type i", text, sizeof(text) - 1);
+        struct loader_result result = aof_folder_load(&aof, shards);
+        cr_assert((result.error == 0) == (truncated != 0), "%s", result.text);
+        if (truncated != 0) {
+            says(shards, "GET a", "$1\r\n1\r\n");
+            cr_assert(result.cut_size == 36, "%llu", (unsigned long long)result.cut_size);
+            FILE *file = fopen(folder_file(&aof.folder, "a.1.incr.aof"), "r");
+            cr_assert_not_null(file);
+            fseek(file, 0, SEEK_END);
+            cr_assert(ftell(file) == 27);
+            fclose(file);
+        }
+        folder_delete(&aof.folder);
+        shards_delete(shards);
+    }
+}
+
+/* ---- RDB ---- */
+
+/** A file of all keys of some shards, one chunk or more for each shard. */
+struct made_file {
+    struct rdb_writer head;
+    struct rdb_writer body;
+    struct rdb_writer tail;
+    struct rdb_chunk chunks[64];
+    uint32_t chunk_count;
+    uint16_t db;
+    uint16_t shard;
+};
+
+static void
+made_key(void *context, struct entry *entry)
+{
+    struct made_file *file = context;
+    struct value value;
+    entry_value(entry, &value);
+    struct rdb_key key = {.key = entry_key(entry),
+                          .deadline_ms = entry_deadline_ms(entry),
+                          .idle_s = -1,
+                          .frequency = -1,
+                          .type = (uint8_t)codec_type(&value)};
+    rdb_write_key(&file->body, &key);
+    codec_write(&file->body, &value);
+    file->chunks[file->chunk_count].key_count++;
+}
+
+static void
+made_shard(struct made_file *file, struct shard *shard, uint32_t db)
+{
+    struct rdb_chunk *chunk = &file->chunks[file->chunk_count];
+    *chunk = (struct rdb_chunk){.offset = RDB_HEAD_SIZE + file->body.size,
+                                .shard = (uint16_t)shard->index};
+    rdb_write_select(&file->body, db);
+    for (uint32_t slot = keyspace_slot_next(&shard->keyspace, db, 0); slot < SLOT_COUNT;
+         slot = keyspace_slot_next(&shard->keyspace, db, slot + 1)) {
+        uint64_t position = 0;
+        do {
+            position = keyspace_scan(&shard->keyspace, db, slot, position, made_key, file);
+        } while (position != 0);
+    }
+    size_t start = chunk->offset - RDB_HEAD_SIZE;
+    chunk->size = file->body.size - start;
+    chunk->crc = crc64_update(0, slice_of(file->body.bytes + start, chunk->size));
+    file->chunk_count++;
+}
+
+static char *
+rdb_of(struct shards *shards, bool has_index, size_t *size)
+{
+    struct made_file file = {.chunk_count = 0};
+    struct rdb_head head = {.version = RDB_VERSION, .server_version = "7.0.15", .now_s = 1};
+    rdb_writer_create(&file.head, true);
+    rdb_writer_create(&file.body, true);
+    rdb_writer_create(&file.tail, true);
+    rdb_write_head(&file.head, &head);
+    for (uint32_t i = 0; i < shards->count; i++) {
+        made_shard(&file, shards->shards[i], 0);
+        made_shard(&file, shards->shards[i], 3);
+    }
+    rdb_write_tail(&file.tail, file.chunks, file.chunk_count, rdb_writer_bytes(&file.head),
+                   RDB_HEAD_SIZE + file.body.size, true);
+    if (!has_index) {
+        /* Another end: nobody finds the index then. */
+        uint64_t crc = crc64_update(0, rdb_writer_bytes(&file.head));
+        crc = crc64_update(crc, rdb_writer_bytes(&file.body));
+        rdb_writer_clear(&file.tail);
+        rdb_write_u8(&file.tail, RDB_OPCODE_END);
+        crc = crc64_update(crc, rdb_writer_bytes(&file.tail));
+        rdb_write_u64(&file.tail, crc);
+    }
+    *size = file.head.size + file.body.size + file.tail.size;
+    char *bytes = malloc(*size);
+    cr_assert_not_null(bytes);
+    memcpy(bytes, file.head.bytes, file.head.size);
+    memcpy(bytes + file.head.size, file.body.bytes, file.body.size);
+    memcpy(bytes + file.head.size + file.body.size, file.tail.bytes, file.tail.size);
+    rdb_writer_destroy(&file.head);
+    rdb_writer_destroy(&file.body);
+    rdb_writer_destroy(&file.tail);
+    return bytes;
+}
+
+static struct loader_result
+load_rdb(struct shards *shards, const char *bytes, size_t size)
+{
+    struct folder folder = folder_new();
+    folder_write(&folder, "dump.rdb", bytes, size);
+    struct loader_result result = load(shards, LOADER_RDB, folder_file(&folder, "dump.rdb"));
+    folder_delete(&folder);
+    return result;
+}
+
+/** Some hundred keys of all types in two databases. */
+static struct shards *
+filled(uint32_t count, uint32_t run_size)
+{
+    struct shards *shards = shards_new(count, run_size);
+    char line[256];
+    shards->is_checked = false;
+    for (int i = 0; i < 600; i++) {
+        shards->session.db = i % 5 == 0 ? 3 : 0;
+        switch (i % 7) {
+        case 0:
+            snprintf(line, sizeof(line), "SET key:%d %d", i, i);
+            break;
+        case 1:
+            snprintf(line, sizeof(line), "SET key:%d value-%0*d PX 1000000", i, i % 200, i);
+            break;
+        case 2:
+            snprintf(line, sizeof(line), "RPUSH key:%d a %d %d", i, i, i + 1);
+            break;
+        case 3:
+            snprintf(line, sizeof(line), "SADD key:%d a %d %d", i, i, i + 1);
+            break;
+        case 4:
+            snprintf(line, sizeof(line), "HSET key:%d a %d b %d", i, i, i + 1);
+            break;
+        case 5:
+            snprintf(line, sizeof(line), "ZADD key:%d 1 %d 2 %d", i, i, i + 1);
+            break;
+        default:
+            snprintf(line, sizeof(line), "XADD key:%d %d-1 a %d", i, i + 1, i);
+            break;
+        }
+        cr_assert(shards_line(shards, line)[0] != '-', "%s", line);
+    }
+    shards->session.db = 0;
+    char big[3000];
+    memset(big, 'x', sizeof(big));
+    struct slice argv[] = {SLICE("SET"), SLICE("big"), slice_of(big, sizeof(big))};
+    shards_run(shards, argv, 3);
+    return shards;
+}
+
+Test(loader, reads_rdb_files_of_any_number_of_shards)
+{
+    static const uint32_t counts[] = {1, 2, 3, 5};
+    for (uint32_t from = 0; from < 4; from++) {
+        struct shards *source = filled(counts[from], 1);
+        char *expected = digest_of(source);
+        for (uint32_t to = 0; to < 8; to++) {
+            size_t size;
+            bool has_index = to % 2 == 0;
+            char *bytes = rdb_of(source, has_index, &size);
+            struct shards *shards = shards_new(counts[to / 2], to == 2 ? 7 : 1);
+            struct loader_result result = load_rdb(shards, bytes, size);
+            cr_assert(result.error == 0, "%s", result.text);
+            cr_assert(result.key_count == 601, "%llu", (unsigned long long)result.key_count);
+            char *digest = digest_of(shards);
+            cr_assert_str_eq(digest, expected);
+            free(digest);
+            free(bytes);
+            shards_delete(shards);
+        }
+        free(expected);
+        shards_delete(source);
+    }
+}
+
+Test(loader, leaves_out_what_is_over_of_an_rdb)
+{
+    struct shards *source = filled(2, 1);
+    size_t size;
+    char *bytes = rdb_of(source, true, &size);
+    struct shards *shards = shards_new(2, 1);
+    shards_advance(shards, 2000000);
+    struct loader_result result = load_rdb(shards, bytes, size);
+    cr_assert(result.error == 0);
+    cr_assert(result.expired_count == 86, "%llu", (unsigned long long)result.expired_count);
+    cr_assert(result.key_count == 601 - 86);
+    shards_delete(shards);
+    shards_delete(source);
+    free(bytes);
+}
+
+Test(loader, refuses_a_key_twice)
+{
+    struct shards *source = filled(1, 1);
+    struct shards *shards = shards_new(2, 1);
+    size_t size;
+    char *bytes = rdb_of(source, true, &size);
+    cr_assert(load_rdb(shards, bytes, size).error == 0);
+    struct loader_result result = load_rdb(shards, bytes, size);
+    cr_assert(result.error == -EBADMSG);
+    cr_assert_not_null(strstr(result.text, "is there twice"));
+    shards_delete(shards);
+    shards_delete(source);
+    free(bytes);
+}
+
+Test(loader, refuses_or_loads_rdb_files_with_any_byte_changed)
+{
+    struct shards *source = shards_new(2, 1);
+    shards_line(source, "SET a 1");
+    shards_line(source, "RPUSH b x y z");
+    shards_line(source, "SADD c x y z");
+    shards_line(source, "HSET d x y");
+    char *expected = digest_of(source);
+    size_t size;
+    char *bytes = rdb_of(source, true, &size);
+    for (size_t at = 0; at < size; at++) {
+        char before = bytes[at];
+        bytes[at] ^= (char)(1 << at % 8);
+        struct shards *shards = shards_new(2, 1);
+        struct loader_result result = load_rdb(shards, bytes, size);
+        char *digest = digest_of(shards);
+        cr_assert(result.error == 0 ? strcmp(digest, expected) == 0 : result.text[0] != '\0',
+                  "byte %zu", at);
+        free(digest);
+        shards_delete(shards);
+        bytes[at] = before;
+    }
+    for (size_t length = 0; length < size; length++) {
+        struct shards *shards = shards_new(2, 1);
+        cr_assert(load_rdb(shards, bytes, length).error == -EBADMSG, "length %zu", length);
+        shards_delete(shards);
+    }
+    free(bytes);
+    free(expected);
+    shards_delete(source);
+}
+
+Test(loader, reads_an_aof_that_begins_with_an_rdb)
+{
+    struct shards *source = filled(2, 1);
+    size_t rdb_size;
+    size_t size;
+    char *rdb = rdb_of(source, false, &rdb_size);
+    char *text = aof_of("SELECT 0\nSET big small\nSET key:1 1\nMSET x 1 y 2\n", &size);
+    for (uint32_t count = 1; count <= 3; count++) {
+        struct folder folder = folder_new();
+        char *bytes = malloc(rdb_size + size);
+        cr_assert_not_null(bytes);
+        memcpy(bytes, rdb, rdb_size);
+        memcpy(bytes + rdb_size, text, size);
+        folder_write(&folder, "appendonly.aof", bytes, rdb_size + size);
+        struct shards *shards = shards_new(count, 1);
+        struct loader_result result =
+            load(shards, LOADER_AOF_FILE, folder_file(&folder, "appendonly.aof"));
+        cr_assert(result.error == 0, "%s", result.text);
+        says(shards, "GET big", "$5\r\nsmall\r\n");
+        says(shards, "GET key:1", "$1\r\n1\r\n");
+        says(shards, "GET y", "$1\r\n2\r\n");
+        free(bytes);
+        shards_delete(shards);
+        folder_delete(&folder);
+    }
+    free(rdb);
+    free(text);
+    shards_delete(source);
+}
+
+/** Keys that the damaged folder's load may leave: what was set, or nothing. */
+static void
+check_prefix(struct shards *shards, char keys[2][16], size_t at)
+{
+    char line[64];
+    for (uint32_t i = 0; i < 2; i++) {
+        snprintf(line, sizeof(line), "GET %s", keys[i]);
+        const char *reply = shards_line(shards, line);
+        bool is_known = strcmp(reply, "$-1\r\n") == 0 || strcmp(reply, "$1\r\n1\r\n") == 0 ||
+                        strcmp(reply, "$2\r\n12\r\n") == 0;
+        cr_assert(is_known, "byte %zu, key %u", at, i);
+    }
+}
+
+Test(loader, refuses_or_cuts_segments_with_any_byte_changed)
+{
+    struct shards *writer = shards_new(2, SLOT_COUNT / 2); /* heads of one line */
+    char keys[2][16];
+    char lines[256];
+    size_t sizes[2];
+    char *bytes[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        key_of(writer, i, keys[i]);
+        snprintf(
+            lines, sizeof(lines),
+            "SELECT 0\nSET %s 1\n#tessera part ticket=3 policy=always shards=0,1\nAPPEND %s 2\n",
+            keys[i], keys[i]);
+        bytes[i] = segment_of(writer, i, lines, &sizes[i]);
+    }
+    for (size_t at = 0; at < sizes[0]; at++) {
+        struct aof_folder aof = aof_folder_new();
+        struct shards *shards = shards_new(2, SLOT_COUNT / 2);
+        char before = bytes[0][at];
+        bytes[0][at] ^= (char)(1 << at % 8);
+        aof_folder_add(&aof, "a.1.incr.aof", "seq 1 type i gen 1 shard 0", bytes[0], sizes[0]);
+        aof_folder_add(&aof, "a.2.incr.aof", "seq 2 type i gen 1 shard 1", bytes[1], sizes[1]);
+        struct loader_result result = aof_folder_load(&aof, shards);
+        cr_assert(result.error == 0 || result.text[0] != '\0');
+        if (result.error == 0) {
+            check_prefix(shards, keys, at);
+        }
+        bytes[0][at] = before;
+        folder_delete(&aof.folder);
+        shards_delete(shards);
+    }
+    free(bytes[0]);
+    free(bytes[1]);
+    shards_delete(writer);
+}
