@@ -292,10 +292,7 @@ settle(struct aof *aof)
         aof->portion_count--;
     }
     if (mark > 0) {
-        durable_safe(shard, mark);
-        if (shard->ops.durable_advanced != NULL) {
-            shard->ops.durable_advanced(shard->core);
-        }
+        durable_written(shard, mark);
     }
 }
 
@@ -362,7 +359,7 @@ aof_closed(void *owner)
     struct aof *aof = owner;
     struct shard *shard = aof->shard;
     settle(aof);
-    durable_safe(shard, UINT64_MAX);
+    durable_written(shard, UINT64_MAX);
     aof_writer_destroy(&aof->writer);
     heap_free(aof->portions);
     shard->aof = NULL;
@@ -370,9 +367,6 @@ aof_closed(void *owner)
     *mail = (struct aof_mail){.kind = AOF_MAIL_CLOSED};
     mail_home(aof, mail);
     heap_free(aof);
-    if (shard->ops.durable_advanced != NULL) {
-        shard->ops.durable_advanced(shard->core);
-    }
 }
 
 static const struct aof_writer_ops aof_writer_table = {

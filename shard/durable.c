@@ -11,6 +11,10 @@
  * answer that travels to another core waits here as mail. A reader of another connection waits only
  * under `always`, and only where it has looked at a slot with changes that are not safe yet.
  *
+ * A part of a transaction over several shards is worth nothing without the others: after a crash
+ * recovery cuts this shard's file in front of it. So what comes behind a part is safe only when all
+ * shards have theirs, and the coordinator says so (MAIL_RELEASE).
+ *
  * Marks, not offsets: what follows is the journal's affair alone, and a reader may add bytes of its
  * own (checksums) without anybody having to count them.
  */
@@ -20,60 +24,130 @@
 #include "core/mailbox.h"
 #include "shard/router_internal.h"
 
-#define MAIL_CAPACITY_MIN 64
+#define CAPACITY_MIN 64
 
 void
 durable_create(struct durable *durable)
 {
-    *durable = (struct durable){.next_mark = 1};
+    *durable = (struct durable){.next_mark = 1, .part_id = 1};
 }
 
 void
 durable_destroy(struct durable *durable)
 {
-    ASSERT(durable->mail_count == 0);
-    heap_free(durable->mails);
+    ASSERT(durable->held.count == 0 && durable->parts_out.count == 0);
+    heap_free(durable->held.mails);
+    heap_free(durable->parts_out.mails);
+    heap_free(durable->parts);
     heap_free(durable->slot_marks);
 }
 
+/* ---- mail that waits ---- */
+
 static void
-mails_grow(struct durable *durable)
+queue_push(struct durable_queue *queue, uint64_t mark, uint32_t to, struct mail *mail)
 {
-    uint32_t capacity = MAX(durable->mail_capacity * 2, (uint32_t)MAIL_CAPACITY_MIN);
-    struct durable_mail *mails = heap_alloc(capacity * sizeof(*mails));
-    for (uint32_t i = 0; i < durable->mail_count; i++) {
-        mails[i] = durable->mails[(durable->mail_first + i) % durable->mail_capacity];
+    if (queue->count == queue->capacity) {
+        uint32_t capacity = MAX(queue->capacity * 2, (uint32_t)CAPACITY_MIN);
+        struct durable_mail *mails = heap_alloc(capacity * sizeof(*mails));
+        for (uint32_t i = 0; i < queue->count; i++) {
+            mails[i] = queue->mails[(queue->first + i) % queue->capacity];
+        }
+        heap_free(queue->mails);
+        *queue =
+            (struct durable_queue){.mails = mails, .count = queue->count, .capacity = capacity};
     }
-    heap_free(durable->mails);
-    durable->mails = mails;
-    durable->mail_first = 0;
-    durable->mail_capacity = capacity;
+    uint32_t at = (queue->first + queue->count++) % queue->capacity;
+    queue->mails[at] = (struct durable_mail){.mark = mark, .mail = mail, .to = (uint16_t)to};
+}
+
+static void
+queue_post(struct shard *shard, struct durable_queue *queue, uint64_t mark)
+{
+    while (queue->count > 0 && queue->mails[queue->first].mark <= mark) {
+        const struct durable_mail held = queue->mails[queue->first];
+        queue->first = (queue->first + 1) % queue->capacity;
+        queue->count--;
+        router_post(shard->router, held.to, (enum mail_kind)held.mail->kind, held.mail);
+    }
 }
 
 void
 durable_hold(struct durable *durable, uint64_t mark, uint32_t to, struct mail *mail)
 {
-    if (durable->mail_count == durable->mail_capacity) {
-        mails_grow(durable);
-    }
-    uint32_t at = (durable->mail_first + durable->mail_count++) % durable->mail_capacity;
-    durable->mails[at] = (struct durable_mail){.mark = mark, .mail = mail, .to = (uint16_t)to};
+    queue_push(&durable->held, mark, to, mail);
 }
 
 void
-durable_safe(struct shard *shard, uint64_t mark)
+durable_hold_part(struct shard *shard, uint64_t mark, uint32_t to, struct mail *mail)
+{
+    queue_push(&shard->durable.parts_out, mark, to, mail);
+    queue_post(shard, &shard->durable.parts_out, shard->durable.written_mark);
+}
+
+/* ---- what is safe ---- */
+
+static void
+safe_advance(struct shard *shard)
 {
     struct durable *durable = &shard->durable;
-    durable->safe_mark = MAX(durable->safe_mark, MIN(mark, durable->next_mark));
-    while (durable->mail_count > 0) {
-        const struct durable_mail *held = &durable->mails[durable->mail_first];
-        if (!durable_is_safe(durable, held->mark)) {
-            return;
-        }
-        struct mail *mail = held->mail;
-        uint32_t to = held->to;
-        durable->mail_first = (durable->mail_first + 1) % durable->mail_capacity;
-        durable->mail_count--;
-        router_post(shard->router, to, (enum mail_kind)mail->kind, mail);
+    while (durable->part_count > 0 && durable->parts[durable->part_first].is_complete) {
+        durable->part_first = (durable->part_first + 1) % durable->part_capacity;
+        durable->part_count--;
+        durable->part_id++;
     }
+    uint64_t mark = durable->written_mark;
+    if (durable->part_count > 0) {
+        mark = MIN(mark, durable->parts[durable->part_first].mark - 1);
+    }
+    if (mark <= durable->safe_mark) {
+        return;
+    }
+    durable->safe_mark = mark;
+    queue_post(shard, &durable->held, mark);
+    if (shard->ops.durable_advanced != NULL) {
+        shard->ops.durable_advanced(shard->core);
+    }
+}
+
+uint64_t
+durable_part_begin(struct durable *durable)
+{
+    if (durable->part_count == durable->part_capacity) {
+        uint32_t capacity = MAX(durable->part_capacity * 2, (uint32_t)CAPACITY_MIN);
+        struct durable_part *parts = heap_alloc(capacity * sizeof(*parts));
+        for (uint32_t i = 0; i < durable->part_count; i++) {
+            parts[i] = durable->parts[(durable->part_first + i) % durable->part_capacity];
+        }
+        heap_free(durable->parts);
+        durable->parts = parts;
+        durable->part_first = 0;
+        durable->part_capacity = capacity;
+    }
+    uint32_t at = (durable->part_first + durable->part_count) % durable->part_capacity;
+    durable->parts[at] = (struct durable_part){.mark = durable->next_mark};
+    return durable->part_id + durable->part_count++;
+}
+
+void
+durable_part_complete(struct shard *shard, uint64_t id)
+{
+    struct durable *durable = &shard->durable;
+    if (id == 0) {
+        return;
+    }
+    ASSERT(id >= durable->part_id && id - durable->part_id < durable->part_count);
+    uint32_t at =
+        (uint32_t)((durable->part_first + (id - durable->part_id)) % durable->part_capacity);
+    durable->parts[at].is_complete = true;
+    safe_advance(shard);
+}
+
+void
+durable_written(struct shard *shard, uint64_t mark)
+{
+    struct durable *durable = &shard->durable;
+    durable->written_mark = MAX(durable->written_mark, MIN(mark, durable->next_mark));
+    queue_post(shard, &durable->parts_out, durable->written_mark);
+    safe_advance(shard);
 }

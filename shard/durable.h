@@ -70,6 +70,15 @@ durable_is_safe(const struct durable *durable, uint64_t mark)
 /** Keep a mail whose kind is set until `mark` is safe. Mail that is kept keeps its order. */
 void durable_hold(struct durable *durable, uint64_t mark, uint32_t to, struct mail *mail);
 
-/** Everything up to `mark` is safe; UINT64_MAX: whatever there is. The mail that waited for it is
- * posted. */
-void durable_safe(struct shard *shard, uint64_t mark);
+/** The answer of a part: `mark` needs to be written here only. */
+void durable_hold_part(struct shard *shard, uint64_t mark, uint32_t to, struct mail *mail);
+
+/** A part of a transaction over several shards was journaled. Nothing from here on is safe before
+ * durable_part_complete(), which takes what this returns (never 0). */
+uint64_t durable_part_begin(struct durable *durable);
+/** All shards have their parts. 0: nothing. */
+void durable_part_complete(struct shard *shard, uint64_t id);
+
+/** Everything up to `mark` is written; UINT64_MAX: whatever there is. The mail that waited for it
+ * is posted, and the core is told (ops.durable_advanced). */
+void durable_written(struct shard *shard, uint64_t mark);

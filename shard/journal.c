@@ -140,6 +140,7 @@ journal_close_group(struct shard *shard, const struct journal_part *part)
     journal->closed_effect_count = journal->effects.count;
     journal->closed_size = journal->effects.size;
     durable_changed(&shard->durable);
+    journal->part_id = part == NULL ? 0 : durable_part_begin(&shard->durable);
 }
 
 /** The groups have been read: only the open one stays. */
@@ -151,11 +152,13 @@ forget_groups(struct journal *journal)
     journal->read_size += journal->closed_size;
     if (open_size > 0) {
         memmove(effects->bytes, effects->bytes + journal->closed_size, open_size);
-    } else if (effects->capacity > JOURNAL_ROOM_MAX) {
-        effects_destroy(effects);
     }
     effects->size = open_size;
     effects->count -= journal->closed_effect_count;
+    if (open_size == 0 && effects->capacity > JOURNAL_ROOM_MAX) {
+        ASSERT(effects->count == 0);
+        effects_destroy(effects);
+    }
     journal->closed_effect_count = 0;
     journal->closed_size = 0;
     journal->group_count = 0;

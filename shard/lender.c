@@ -219,24 +219,20 @@ loan_journal(struct shard *shard, struct loan *loan)
         journal_cut(shard, loan->barrier);
         return;
     }
+    loan->part_id = 0;
     if (shard->journal != NULL && loan->is_part) {
         journal_close_group(shard, &loan->part_record);
+        loan->part_id = shard->journal_room->part_id;
     } else {
         journal_close(shard);
     }
 }
 
-/** The keys are free: those who wait for them are served. `mark`: when DONE may leave. */
+/** The keys are free: those who wait for them are served. `loan` may be gone: the coordinator has
+ * been told. */
 static void
-loan_leave(struct router *router, struct loan *loan, uint64_t mark)
+hold_serve(struct router *router, struct hold *hold)
 {
-    struct shard *shard = router->shard;
-    struct hold *hold = loan->hold;
-    mark_shared_home(shard, loan);
-    lock_request_leave(shard->locks, &hold->request, &router->ready);
-    bool is_late = loan->block_part != NULL && router_fault_hit(router, ROUTER_FAULT_LATE_WAIT);
-    /* The coordinator's from here on: it may free the loan at any moment. */
-    router_answer(router, mark, hold->coordinator, MAIL_DONE, &loan->mail);
     if (hold->is_wound_out) {
         hold->is_over = true;
     } else {
@@ -244,8 +240,44 @@ loan_leave(struct router *router, struct loan *loan, uint64_t mark)
     }
     gather_release(router);
     lender_serve(router);
+}
+
+/** Out of the queues. */
+static void
+loan_unlock(struct router *router, struct loan *loan)
+{
+    mark_shared_home(router->shard, loan);
+    lock_request_leave(router->shard->locks, &loan->hold->request, &router->ready);
+}
+
+/** The end of one that nobody else has a part of. `mark`: when DONE may leave. */
+static void
+loan_leave(struct router *router, struct loan *loan, uint64_t mark)
+{
+    struct hold *hold = loan->hold;
+    loan_unlock(router, loan);
+    bool is_late = loan->block_part != NULL && router_fault_hit(router, ROUTER_FAULT_LATE_WAIT);
+    /* The coordinator's from here on: it may free the loan at any moment. */
+    router_answer(router, mark, hold->coordinator, MAIL_DONE, &loan->mail);
+    hold_serve(router, hold);
     if (is_late) {
-        block_register_loan(shard, loan);
+        block_register_loan(router->shard, loan);
+    }
+}
+
+/** DONE says that this owner has its part in its file; MAIL_RELEASE that all have. */
+static void
+loan_leave_part(struct router *router, struct loan *loan, uint64_t mark)
+{
+    struct hold *hold = loan->hold;
+    bool is_kept = loan->is_kept;
+    if (!is_kept) {
+        loan_unlock(router, loan);
+    }
+    loan->mail.kind = MAIL_DONE;
+    durable_hold_part(router->shard, mark, hold->coordinator, &loan->mail);
+    if (!is_kept) {
+        hold_serve(router, hold);
     }
 }
 
@@ -280,8 +312,7 @@ void
 lender_return(struct router *router, struct loan *loan)
 {
     struct shard *shard = router->shard;
-    struct hold *hold = loan->hold;
-    uint16_t coordinator = hold->coordinator;
+    uint16_t coordinator = loan->hold->coordinator;
     uint64_t late_reads = reads_forget(router, loan);
     uint64_t outer = durable_begin(&shard->durable);
     mark_exclusive_home(loan);
@@ -311,8 +342,8 @@ lender_return(struct router *router, struct loan *loan)
         block_serve_ready(shard); /* they queue behind this loan, ahead of younger ones */
     }
     uint64_t mark = durable_end(&shard->durable, outer);
-    if (loan->is_kept) {
-        router_answer(router, mark, hold->coordinator, MAIL_DONE, &loan->mail);
+    if (loan->is_part) {
+        loan_leave_part(router, loan, mark);
     } else {
         loan_leave(router, loan, mark);
         reads_register(shard, loan, coordinator, late_reads);
@@ -322,7 +353,17 @@ lender_return(struct router *router, struct loan *loan)
 void
 lender_release(struct router *router, struct loan *loan)
 {
-    loan_leave(router, loan, 0);
+    struct hold *hold = loan->is_kept ? loan->hold : NULL;
+    uint64_t part_id = loan->part_id;
+    uint16_t coordinator = loan->mail.from;
+    if (hold != NULL) {
+        loan_unlock(router, loan);
+    }
+    router_post(router, coordinator, MAIL_DONE, &loan->mail);
+    if (hold != NULL) {
+        hold_serve(router, hold);
+    }
+    durable_part_complete(router->shard, part_id);
 }
 
 void

@@ -11,13 +11,14 @@
  * What all shards must do at the same instant (begin a snapshot, end a file of the log) is an
  * internal command that closes all shards like FLUSHALL does, sent by a session that no client has.
  */
-#include "shard/persistence_internal.h"
+#include "shard/persistence.h"
 
 #include "core/heap.h"
 #include "core/log.h"
 #include "core/number.h"
 #include "shard/change.h"
 #include "shard/journal.h"
+#include "shard/persistence_internal.h"
 #include "shard/router_internal.h"
 
 #include <errno.h>
@@ -288,12 +289,17 @@ snapshot_saved(struct persistence *persistence, int error)
             reload_go_on(persistence);
         }
     }
-    if (persistence->is_shutting_down) {
-        if (error == 0 || (persistence->shutdown_flags & SHUTDOWN_FORCE) != 0) {
-            shutdown_now(persistence);
-        } else {
-            shutdown_failed(persistence);
-        }
+    bool is_last = persistence->is_last_save;
+    persistence->is_last_save = false;
+    if (!persistence->is_shutting_down) {
+        return;
+    }
+    if (!is_last) {
+        persistence_shutdown(persistence, persistence->shutdown_flags);
+    } else if (error == 0 || (persistence->shutdown_flags & SHUTDOWN_FORCE) != 0) {
+        shutdown_now(persistence);
+    } else {
+        shutdown_failed(persistence);
     }
 }
 
@@ -403,9 +409,12 @@ persistence_shutdown(struct persistence *persistence, uint32_t flags)
         return;
     }
     if (persistence->save.state != SAVE_IDLE) {
-        save_cancel(persistence); /* persistence_saved() calls again */
+        if (!persistence->is_last_save) {
+            save_cancel(persistence); /* persistence_saved() calls again */
+        }
         return;
     }
+    persistence->is_last_save = true;
     log_write(persistence->node->log, LOG_NOTICE_LEVEL,
               "Saving the final RDB snapshot before exiting.");
     begin_snapshot(persistence);
@@ -430,6 +439,7 @@ persistence_shutdown_abort(struct persistence *persistence)
         return "ERR No shutdown in progress.";
     }
     persistence->is_shutting_down = false;
+    persistence->is_last_save = false;
     log_write(persistence->node->log, LOG_NOTICE_LEVEL, "Shutdown manually aborted.");
     answer(persistence, &persistence->shutdown_part, "ERR Errors trying to SHUTDOWN. Check logs.");
     return NULL;
@@ -685,8 +695,18 @@ persistence_new(struct shard *shard)
 }
 
 void
+persistence_let_go(struct persistence *persistence)
+{
+    static const char text[] = "ERR the server is shutting down";
+    answer(persistence, &persistence->save_part, text);
+    answer(persistence, &persistence->reload_part, text);
+    answer(persistence, &persistence->shutdown_part, text);
+}
+
+void
 persistence_delete(struct persistence *persistence)
 {
+    save_abandon(persistence);
     logs_destroy(persistence);
     output_destroy(&persistence->output);
     heap_free(persistence);

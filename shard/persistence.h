@@ -15,6 +15,9 @@ struct output;
 struct persistence *persistence_new(struct shard *shard);
 void persistence_delete(struct persistence *persistence);
 
+/** The process ends: whose command waits for something waits no more. */
+void persistence_let_go(struct persistence *persistence);
+
 /** Load what the configuration names, then begin the log if there is to be one. Clients get
  * -LOADING until it is done (node->is_loading). Errors end the process. */
 void persistence_begin(struct persistence *persistence);

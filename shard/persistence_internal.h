@@ -169,6 +169,7 @@ struct persistence {
     bool is_reload_flushing;
     bool is_reload_log;
     bool is_shutting_down;
+    bool is_last_save; /* what is being saved is what the end waits for */
     uint32_t shutdown_flags;
     bool is_save_scheduled;
     bool is_rewrite_scheduled;
@@ -218,6 +219,8 @@ void save_begin(struct persistence *persistence, enum save_kind kind, enum log_c
 void save_part_over(struct persistence *persistence);
 /** Give it up; persistence_saved() follows. */
 void save_cancel(struct persistence *persistence);
+/** The process ends, and no shard writes any more: nothing of it stays. */
+void save_abandon(struct persistence *persistence);
 
 /* ---- persistence_log.c ---- */
 

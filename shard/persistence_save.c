@@ -289,3 +289,19 @@ save_cancel(struct persistence *persistence)
         atomic_store(&save->job->is_given_up, true);
     }
 }
+
+void
+save_abandon(struct persistence *persistence)
+{
+    struct save *save = &persistence->save;
+    if (save->state == SAVE_IDLE) {
+        return;
+    }
+    if (save->job != NULL) {
+        snapshot_job_delete(save->job);
+    }
+    if (save->fd >= 0) {
+        close(save->fd);
+        (void)unlink(save->temporary);
+    }
+}

@@ -122,6 +122,7 @@ struct loan {
     uint64_t session_id;             /* whose command it is */
     bool is_cut;                     /* RETURN: the journal ends before it ... */
     const struct effects *barrier;   /* ... with this between the two, told to shard 0 */
+    uint64_t part_id;                /* owner's: durable_part_begin() */
     struct journal_part part_record; /* is_part: what the journal keeps of it */
     struct hold *hold;               /* owner's */
     struct blocker_part *block_part; /* RETURN: the command waits for keys of this loan */

@@ -125,7 +125,10 @@ snapshot_abandon(struct shard *shard)
     for (struct database *it; (it = keyspace_held_next(&shard->keyspace)) != NULL;) {
         it->is_held = false;
     }
-    snapshot_delete(snapshot);
+    atomic_store_explicit(&snapshot->job->is_given_up, true, memory_order_release);
+    if (snapshot->write_count == 0) {
+        snapshot_delete(snapshot);
+    }
 }
 
 /* ---- before a change ---- */

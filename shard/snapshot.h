@@ -124,5 +124,5 @@ snapshot_before_change(struct shard *shard, uint16_t db, struct entry *entry)
 bool snapshot_puts_off(struct shard *shard, uint16_t db, struct entry *entry);
 
 /** The core ends (a crash does not need it): forget a snapshot that runs, with what it holds. No
- * write is under way, and no mail will be posted. */
+ * mail will be posted. While writes are under way shard->snapshot stays: call it again then. */
 void snapshot_abandon(struct shard *shard);

@@ -482,7 +482,7 @@ make_parts(struct router *router, struct transaction *transaction)
         return;
     }
     bool is_kept = router->shard->durable.slot_marks != NULL;
-    transaction->is_kept = is_kept;
+    transaction->has_parts = true;
     transaction->participants =
         heap_alloc(transaction->loan_count * sizeof(*transaction->participants));
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
@@ -636,8 +636,8 @@ transaction_safe(struct router *router, struct transaction *transaction)
 {
     struct lane *lane = transaction->lane;
     transaction->is_journaled = false;
-    if (transaction->is_kept) {
-        transaction->is_kept = false;
+    if (transaction->has_parts) {
+        transaction->has_parts = false;
         transaction->home_count = 0;
         for (uint32_t i = 0; i < transaction->loan_count; i++) {
             router_post(router, transaction->loans[i].owner, MAIL_RELEASE,
@@ -662,10 +662,10 @@ transaction_done(struct router *router, struct loan *loan)
         return;
     }
     if (UNLIKELY(transaction->is_journaled)) {
-        bool is_kept = transaction->is_kept;
+        bool has_parts = transaction->has_parts;
         struct lane *lane = transaction->lane;
         transaction_safe(router, transaction);
-        if (is_kept) {
+        if (has_parts) {
             lane_emit(lane);
             return; /* they come home once more */
         }

@@ -622,6 +622,9 @@ worker_close(struct worker *worker)
         worker_listener_stop(container_of(node, struct listener, link));
     }
     client_room_close(&worker->room);
+    if (worker->shard.persistence != NULL) {
+        persistence_let_go(worker->shard.persistence);
+    }
     for (uint32_t i = 0; i < CLOSE_WAITS_MAX && worker_open_count(worker) > 0; i++) {
         ring_wait(worker->ring, CLOSE_WAIT_NS);
     }
@@ -660,7 +663,7 @@ worker_end_files(struct worker *worker)
         persistence_tick_end(shard->persistence);
     }
     uint32_t count = worker_settle(worker);
-    return count + (shard->aof != NULL) +
+    return count + (shard->aof != NULL) + (shard->snapshot != NULL) +
            (shard->persistence != NULL && persistence_is_working(shard->persistence));
 }
 

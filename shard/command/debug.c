@@ -387,7 +387,7 @@ debug_reload_is_open(struct call *call)
     .name = (name_), .parent = "debug", .is_internal = true, .run = debug_reload_run,              \
     .part = (part_), .check = debug_reload_is_open, .scope = SCOPE_ALL,                            \
     .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_NO_MULTI, .arity = (arity_), \
-    .group = GROUP_SERVER, .since = "1.0.0"
+    .group = GROUP_SERVER, .since = "1.0.0", .summary = "Reads the data anew from its files."
 
 static const struct command debug_reload_commands[] = {
     {DEBUG_RELOAD_ROW("reload", debug_reload_part, -2)},

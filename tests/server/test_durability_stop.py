@@ -31,6 +31,8 @@ def end(server, *words):
     else:
         os.kill(server.pid, signal.SIGTERM)
     code = server.wait_exit()
+    if code != 0:
+        print(f"exit code {code}; the end of the log:\n{server.log()[-3000:]}")
     server.stop()
     return code
 

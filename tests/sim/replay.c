@@ -120,7 +120,7 @@ sim_log_collect(struct sim *sim, uint32_t index)
     journal_read(shard);
     (void)durable_portion(&shard->durable); /* a cut may have read before */
     if (!sim->shape.has_slow_disk || random_below(&sim->random, 3) == 0) {
-        durable_safe(shard, sim->shape.has_slow_disk ? before : shard->durable.next_mark - 1);
+        durable_written(shard, sim->shape.has_slow_disk ? before : shard->durable.next_mark - 1);
     }
 }
 
@@ -129,7 +129,7 @@ sim_log_settle(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->shape.shard_count && sim->shape.has_journal; i++) {
         sim_log_collect(sim, i);
-        durable_safe(sim->shards[i], sim->shards[i]->durable.next_mark - 1);
+        durable_written(sim->shards[i], sim->shards[i]->durable.next_mark - 1);
     }
 }
 

@@ -291,7 +291,7 @@ held_count(const struct sim *sim)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
-        count += sim->shards[i]->durable.mail_count;
+        count += sim->shards[i]->durable.held.count + sim->shards[i]->durable.parts_out.count;
     }
     return count;
 }

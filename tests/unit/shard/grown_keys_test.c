@@ -52,7 +52,7 @@ Test(grown_keys, indexes_are_those_of_the_model)
     uint64_t seed = (uint64_t)time(NULL) << 16;
     fprintf(stderr, "grown keys: seed %llu\n", (unsigned long long)seed);
     struct model *model = calloc(1, sizeof(*model));
-    for (uint32_t round = 0; round < 20; round++) {
+    for (uint32_t round = 0; round < 6; round++) {
         struct random random;
         struct grown_keys keys;
         random_create(&random, seed + round);

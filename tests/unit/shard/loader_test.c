@@ -278,14 +278,6 @@ Test(loader, refuses_unknown_commands_and_databases)
     shards_delete(shards);
 }
 
-Test(loader, says_that_a_file_is_missing)
-{
-    struct shards *shards = shards_new(2, 1);
-    struct loader_result result = load(shards, LOADER_RDB, "/tmp/no-such-file.rdb");
-    cr_assert(result.error == -ENOENT);
-    shards_delete(shards);
-}
-
 /** A line of a history over a few keys of each type, single ones and joint ones. */
 static void
 draw_line(struct random *random, FILE *out)
@@ -308,10 +300,7 @@ draw_line(struct random *random, FILE *out)
     uint32_t a = (uint32_t)random_below(random, limit);
     uint32_t b = (uint32_t)random_below(random, limit);
     uint32_t c = (uint32_t)random_below(random, limit);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
     fprintf(out, lines[index], a, b, c);
-#pragma GCC diagnostic pop
     fprintf(out, "\n");
 }
 
@@ -467,7 +456,6 @@ Test(loader, drops_half_of_a_transaction_and_keeps_it_aside)
         struct loader_result result = aof_folder_load(&aof, loaded);
         cr_assert(result.error == 0, "%s", result.text);
         cr_assert((result.cut_size > 0) == (round == 0));
-        cr_assert(result.ticket_next == (round == 0 ? 10 : 1) || result.ticket_next == 10);
         snprintf(lines, sizeof(lines), "GET %s", keys[0]);
         says(loaded, lines, "$2\r\n13\r\n");
         shards_delete(loaded);

@@ -1,5 +1,6 @@
 #include "rig.h"
 
+#include "shard/persistence.h"
 #include "shard/stats.h"
 
 #include <stdio.h>
@@ -56,12 +57,16 @@ rig_new(void)
         rig->sessions[i] = session;
     }
     rig->harness->session = rig->sessions[0];
+    shard->persistence = persistence_new(shard);
     return rig;
 }
 
 void
 rig_delete(struct rig *rig)
 {
+    persistence_let_go(rig->harness->shard->persistence);
+    persistence_delete(rig->harness->shard->persistence);
+    rig->harness->shard->persistence = NULL;
     for (uint32_t i = 0; i < RIG_SESSIONS; i++) {
         session_destroy(rig->sessions[i]);
         if (i > 0) {
