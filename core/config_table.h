@@ -300,8 +300,8 @@ CONFIG_BOOL(rdbchecksum, "rdbchecksum", "", true, CONFIG_IMMUTABLE,
             "checksum at the end of the snapshot")
 CONFIG_BOOL(rdb_del_sync_files, "rdb-del-sync-files", "", false, CONFIG_NOT_YET,
             "delete snapshots that only served replication")
-CONFIG_BOOL(rdb_save_incremental_fsync, "rdb-save-incremental-fsync", "", true, 0,
-            "write snapshots to the disk bit by bit")
+CONFIG_BOOL(rdb_save_incremental_fsync, "rdb-save-incremental-fsync", "", true, CONFIG_NEVER,
+            "chunks go to the file as they are made, beside everything else")
 CONFIG_MEMORY(snapshot_max_bytes_per_second, "snapshot-max-bytes-per-second", "", 0, INT64_MAX, 0,
               0, "how fast snapshots are written at most; 0 = as fast as the cores have time")
 CONFIG_BOOL(stop_writes_on_bgsave_error, "stop-writes-on-bgsave-error", "", true, 0,
@@ -326,8 +326,8 @@ CONFIG_BOOL(aof_disable_auto_gc, "aof-disable-auto-gc", "", false, 0,
             "keep files of the log that are replaced")
 CONFIG_BOOL(aof_timestamp_enabled, "aof-timestamp-enabled", "", false, 0,
             "note the time in the log")
-CONFIG_BOOL(aof_rewrite_incremental_fsync, "aof-rewrite-incremental-fsync", "", true, 0,
-            "write a rewritten log to the disk bit by bit")
+CONFIG_BOOL(aof_rewrite_incremental_fsync, "aof-rewrite-incremental-fsync", "", true, CONFIG_NEVER,
+            "chunks go to the file as they are made, beside everything else")
 
 /* ---- replication ---- */
 CONFIG_LIST(replicaof, "replicaof", "slaveof", NULL, 0, 2, "", CONFIG_IMMUTABLE | CONFIG_NOT_YET,

@@ -24,12 +24,12 @@ recovery_file_changes(const struct recovery_verdict *verdict)
 }
 
 /**
- * Leave in the file what its verdict says, durably. All bytes behind the first one that changes
- * are kept in a new file `aside` first; nothing is made if none change. Then the file is cut in
- * place where `may_cut` allows it and nothing has to be written, else written anew as `temporary`,
- * which takes its name. *cut_size: bytes that have gone. 0 or -errno: then the file is as it was,
- * or, if folders cannot be synced, as it shall be. The map is of the old file and may be read up to
- * the cut only.
+ * Leave in the file what its verdict says, durably, with a closing line behind it if it is ours.
+ * All bytes behind the first one that changes are kept in a new file `aside` first; it is not made
+ * if nothing stands there. Then the file is cut in place, where `may_cut` allows it and nothing but
+ * the closing line is to be written, else written anew as `temporary`, which takes its name.
+ * *cut_size: bytes that have gone. 0 or -errno: then the file may be cut already, but holds no
+ * less than its verdict says. The map is of the old file, and may be read up to the cut only.
  */
 MUST_CHECK int recovery_file_repair(const struct recovery_file *file, const char *aside,
                                     const char *temporary, bool may_cut, uint64_t *cut_size);

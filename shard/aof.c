@@ -25,6 +25,8 @@
 #include "shard/persistence.h"
 #include "shard/router_internal.h"
 
+#include <stdatomic.h>
+
 #define AOF_NO_DATABASE UINT32_MAX
 #define PORTIONS_MIN 64
 
@@ -94,15 +96,23 @@ append_select(struct aof *aof, uint32_t db)
     aof->db = db;
 }
 
+/** no-appendfsync-on-rewrite: while a file with all keys is being written, the log is not synced. */
+static bool
+is_sync_put_off(const struct shard *shard)
+{
+    return UNLIKELY(shard->config->no_appendfsync_on_rewrite) &&
+           atomic_load_explicit(&shard->node->is_saving, memory_order_relaxed);
+}
+
 static enum aof_policy
-policy_of(const struct config *config)
+policy_of(const struct shard *shard)
 {
     static const enum aof_policy policies[] = {
         [CONFIG_APPENDFSYNC_ALWAYS] = AOF_POLICY_ALWAYS,
         [CONFIG_APPENDFSYNC_EVERYSEC] = AOF_POLICY_EVERYSEC,
         [CONFIG_APPENDFSYNC_NO] = AOF_POLICY_NO,
     };
-    return policies[config->appendfsync];
+    return is_sync_put_off(shard) ? AOF_POLICY_NO : policies[shard->config->appendfsync];
 }
 
 static void
@@ -110,7 +120,7 @@ append_part(struct aof *aof, const struct journal_part *part, bool is_empty)
 {
     struct aof_part line = {
         .ticket = part->ticket,
-        .policy = policy_of(aof->shard->config),
+        .policy = policy_of(aof->shard),
         .participants = part->participants,
         .participant_count = part->participant_count,
         .is_empty = is_empty,
@@ -282,9 +292,8 @@ static void
 settle(struct aof *aof)
 {
     struct shard *shard = aof->shard;
-    uint64_t offset = shard->config->appendfsync == CONFIG_APPENDFSYNC_ALWAYS
-                          ? aof->writer.synced_offset
-                          : aof->writer.written_offset;
+    uint64_t offset = policy_of(shard) == AOF_POLICY_ALWAYS ? aof->writer.synced_offset
+                                                            : aof->writer.written_offset;
     uint64_t mark = 0;
     while (aof->portion_count > 0 && aof->portions[aof->portion_first].offset <= offset) {
         mark = aof->portions[aof->portion_first].mark;
@@ -302,11 +311,11 @@ aof_flush(struct shard *shard)
     struct aof *aof = shard->aof;
     journal_read(shard);
     if (aof->writer.appended_offset != aof->portion_offset) {
-        aof_writer_flush(&aof->writer, policy_of(shard->config), shard->now_ms);
+        aof_writer_flush(&aof->writer, policy_of(shard), shard->now_ms);
         aof->portion_offset = aof->writer.appended_offset;
         portion_add(aof, durable_portion(&shard->durable), aof->portion_offset);
     } else {
-        aof_writer_flush(&aof->writer, policy_of(shard->config), shard->now_ms);
+        aof_writer_flush(&aof->writer, policy_of(shard), shard->now_ms);
     }
 }
 

@@ -313,9 +313,9 @@ tell_origin(struct aof_check *aof, const struct aof_checked *file, const struct 
     }
     check_say(aof->check, "  %s: %" PRIu64 " commands%s", origin, commands->count,
               segment->is_appended ? ", the last ones appended by redis-server" : "");
-    if (segment->part_count > 0) {
+    if (segment->part_count > 0 && aof->has_manifest) {
         check_say(aof->check,
-                  "  %u parts of transactions over several shards that are not marked as complete",
+                  "  its last %u transactions over several shards were looked for in all files",
                   segment->part_count);
     }
     if (commands->new_count > 0) {

@@ -288,8 +288,9 @@ joint_run(struct loader *loader)
         joint_start(loader);
         loader->is_joint_started = true;
     }
-    /* The keys are back with their owners when nothing is under way any more. */
-    if (!lane_is_idle(lane) || lane->barrier_count > 0 || router_pending_count(shard) > 0) {
+    /* The keys are back with their owners when no transaction is under way any more; clients that
+     * wait for a key, or for the load to end, may be. */
+    if (!lane_is_idle(lane) || lane->barrier_count > 0 || shard->router->transaction_count > 0) {
         return false;
     }
     loader->command_count++;

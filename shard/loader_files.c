@@ -14,11 +14,11 @@
  */
 #include "core/heap.h"
 #include "core/log.h"
+#include "persist/recovery_file.h"
 #include "shard/loader_internal.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- opening ---- */
 
@@ -86,6 +86,9 @@ manifest_open(struct load *load, const struct aof_manifest *manifest, const char
             file->is_aof = true;
             file->keeps_all = true;
             file->is_base = manifest->files[i].type == 'b';
+            file->has_place = manifest->files[i].has_generation;
+            file->generation = manifest->files[i].generation;
+            file->shard = manifest->files[i].shard;
             file->path = path_copy(path, folder_size, manifest->files[i].name);
             file++;
         }
@@ -215,6 +218,10 @@ scan(struct load_file *file)
     recovery_scan(&file->segment,
                   slice_of(file->map.bytes + file->rdb_size, file->map.size - file->rdb_size));
     file->is_scanned = true;
+    /* A file of ours whose first line is lost; one that somebody else has begun is his. */
+    if (file->has_place && file->segment.is_ours) {
+        recovery_place(&file->segment, file->generation, file->shard);
+    }
 }
 
 void
@@ -309,39 +316,6 @@ loader_wants(const struct loader *loader, const struct load_file *file)
 
 /* ---- cutting ---- */
 
-/** Bytes into a new file, durably. */
-static int
-write_aside(const char *path, const char *bytes, size_t size)
-{
-    int fd = file_open_new(path);
-    if (fd < 0) {
-        return fd;
-    }
-    int rc = file_write_all(fd, bytes, size);
-    if (rc == 0 && fsync(fd) < 0) {
-        rc = -errno;
-    }
-    close(fd);
-    return rc;
-}
-
-/** The same of the file's first `keep_size` bytes and what comes behind them. */
-static int
-write_kept(const char *path, const struct load_file *file, uint64_t keep_size,
-           const struct recovery_repair *repair)
-{
-    int fd = file_open_new(path);
-    if (fd < 0) {
-        return fd;
-    }
-    int rc = file_write_all(fd, file->map.bytes, keep_size);
-    if (rc == 0) {
-        rc = file_write_all(fd, repair->tail, repair->tail_size);
-    }
-    close(fd);
-    return rc;
-}
-
 /** A name beside the file's. */
 static char *
 name_beside(const char *path, const char *format, int64_t number)
@@ -356,24 +330,18 @@ name_beside(const char *path, const char *format, int64_t number)
 static int
 repair_file(struct load *load, struct load_file *file, const char *aside)
 {
-    struct recovery_repair repair;
-    struct slice bytes =
-        slice_of(file->map.bytes + file->rdb_size, file->map.size - file->rdb_size);
-    recovery_repair_create(&repair, bytes, &file->segment, &file->verdict);
-    uint64_t keep_size = file->rdb_size + repair.keep_size;
-    int rc = write_aside(aside, file->map.bytes + keep_size, file->map.size - keep_size);
-    load->result.cut_size += file->map.size - keep_size - repair.tail_size;
-    if (rc == 0 && repair.tail_size == 0 && repair.keep_size == file->verdict.end) {
-        rc = file_truncate(file->path, keep_size);
-    } else if (rc == 0) {
-        char *temporary = name_beside(file->path, ".temp-%lld", load->start_ms);
-        rc = write_kept(temporary, file, keep_size, &repair);
-        if (rc == 0) {
-            rc = file_replace(temporary, file->path);
-        }
-        heap_free(temporary);
-    }
-    recovery_repair_destroy(&repair);
+    char *temporary = name_beside(file->path, ".temp-%lld", load->start_ms);
+    struct recovery_file cut = {
+        .path = file->path,
+        .bytes = slice_of(file->map.bytes, file->map.size),
+        .rdb_size = file->rdb_size,
+        .segment = &file->segment,
+        .verdict = &file->verdict,
+    };
+    uint64_t cut_size;
+    int rc = recovery_file_repair(&cut, aside, temporary, true, &cut_size);
+    load->result.cut_size += cut_size;
+    heap_free(temporary);
     return rc;
 }
 
@@ -383,7 +351,7 @@ load_files_cut(struct load *load)
     for (uint32_t i = 0; i < load->file_count; i++) {
         struct load_file *file = &load->files[i];
         const struct recovery_verdict *verdict = &file->verdict;
-        if (!file->is_decided || (verdict->action == RECOVERY_LOAD && verdict->hole_count == 0)) {
+        if (!file->is_decided || !recovery_file_changes(verdict)) {
             continue;
         }
         char *aside = name_beside(file->path, ".cut-%lld", load->start_ms);

@@ -52,6 +52,9 @@ struct load_file {
     /* ---- AOF; offsets count from behind the RDB ---- */
     bool is_scanned;
     bool is_decided;
+    bool has_place; /* the manifest says whose it is */
+    uint64_t generation;
+    uint32_t shard;
     uint64_t rdb_size; /* where its RDB ends, 0: it has none */
     struct recovery_segment segment;
     struct recovery_verdict verdict;

@@ -322,6 +322,7 @@ void
 persistence_saved(struct persistence *persistence, enum save_kind kind, int error)
 {
     persistence->save.state = SAVE_IDLE;
+    atomic_store(&persistence->node->is_saving, false);
     if (kind == SAVE_SNAPSHOT) {
         snapshot_saved(persistence, error);
     } else {

@@ -257,6 +257,7 @@ save_begin(struct persistence *persistence, enum save_kind kind, enum log_change
     const struct config *config = persistence->shard->config;
     ASSERT(save->state == SAVE_IDLE);
     save->state = SAVE_OPENING;
+    atomic_store(&persistence->node->is_saving, true);
     save->kind = kind;
     save->job = NULL;
     save->fd = -1;

@@ -25,6 +25,7 @@ struct router {
     struct shard *shard;
     struct exchange *exchange;
     uint32_t pending_count; /* batches, transactions and gathers under way for this core's lanes */
+    uint32_t transaction_count; /* of those, transactions: their keys are not all back home */
     uint32_t faults;
     /* ---- coordinator: batches being filled for the lane whose turn it is ---- */
     struct lane *open_lane;

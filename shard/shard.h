@@ -100,6 +100,8 @@ struct node {
     struct commandlog_numbers commandlogs[COMMANDLOG_TYPE_COUNT]; /* see shard/commandlog.h */
     /** Files are being loaded: set before the cores start or while all shards are closed. */
     _Atomic bool is_loading;
+    /** A snapshot or the log's base is being written. */
+    _Atomic bool is_saving;
     /** Why writes are refused: enum durable_refusal. */
     _Atomic uint32_t write_refusal;
     _Atomic int32_t write_error; /* errno of a log that cannot be written */

@@ -111,6 +111,7 @@ transaction_launch(struct router *router, struct transaction *transaction, uint6
     }
     lane->transaction_last = transaction;
     router->pending_count++;
+    router->transaction_count++;
     router->shard->counters.loan_count++;
     if (ticket == 0) {
         ticket =
@@ -675,6 +676,7 @@ transaction_done(struct router *router, struct loan *loan)
         transaction->home_count++;
     }
     router->pending_count--;
+    router->transaction_count--;
     if (transaction->is_closed && transaction->program == NULL) {
         /* May end in transaction_retire(), which must not find it complete before its time. */
         transaction->home_count--;

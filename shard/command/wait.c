@@ -7,6 +7,7 @@
 #include "shard/command/families.h"
 
 #include "shard/call.h"
+#include "shard/shard.h"
 
 /** Milliseconds; false: the error has been replied. */
 static bool
@@ -67,6 +68,11 @@ waitaof_run(struct call *call)
         !call_integer_in(call, 2, 0, INT64_MAX, &replica_count,
                          "ERR value is out of range, must be positive") ||
         !timeout_read(call, 3, &timeout_ms)) {
+        return;
+    }
+    if (local_count > 0 && call->shard->aof != NULL) {
+        reply_error(call->reply, "ERR WAITAOF with numlocal is not supported yet: use appendfsync "
+                                 "always where a write must be on disk when it is answered");
         return;
     }
     if (local_count > 0) {
