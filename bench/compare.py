@@ -18,6 +18,7 @@ import time
 
 import feature_scenarios
 import load_scenarios
+import persistence_scenarios
 import pubsub_scenarios
 import value_scenarios
 import weight_scenarios
@@ -42,6 +43,7 @@ SCENARIOS = {
     "pubsub": pubsub_scenarios.pubsub,
     "transactions": feature_scenarios.transactions,
     "blocking": feature_scenarios.blocking,
+    "persistence": persistence_scenarios.persistence,
 }
 
 
@@ -54,6 +56,11 @@ class Bench:
         self.tessera_path = os.path.abspath(args.tessera)
         self.redis_path = os.path.abspath(args.redis)
         self.load_path = os.path.abspath(args.load)
+        self.pace_path = os.path.abspath(args.pace)
+        self.root = ROOT
+        self.disk = args.disk
+        self.only = args.only.split(",") if args.only else []
+        self.scale = args.scale
         self.is_full = args.full
         self.pair_count = args.pairs or (9 if args.full else 5)
         self.seconds = args.seconds or (8 if args.full else 3)
@@ -120,10 +127,22 @@ def parse_arguments():
                         help="the server under test")
     parser.add_argument("--load", default=os.path.join(ROOT, "build/release/bench/load"),
                         help="the generator that knows cores, built of bench/load.c")
+    parser.add_argument("--pace", default=os.path.join(ROOT, "build/release/bench/pace"),
+                        help="the generator that keeps a rate, built of bench/pace.c")
+    parser.add_argument("--only", metavar="FIGURE,...",
+                        help="of persistence: " + ", ".join(persistence_scenarios.FIGURES))
+    parser.add_argument("--scale", type=float, default=1.0,
+                        help="of persistence: counts and times by this factor, to try it out (1)")
+    parser.add_argument("--disk", metavar="FOLDER",
+                        help="of persistence: where its temporary folders go (/var/tmp)")
     args = parser.parse_args()
     unknown = set(args.scenarios) - set(SCENARIOS)
     if unknown:
         parser.error(f"no scenario {', '.join(sorted(unknown))}: choose of {', '.join(SCENARIOS)}")
+    unknown = set((args.only or "").split(",")) - set(persistence_scenarios.FIGURES) - {""}
+    if unknown:
+        parser.error(f"no figure {', '.join(sorted(unknown))}: choose of "
+                     f"{', '.join(persistence_scenarios.FIGURES)}")
     return args
 
 

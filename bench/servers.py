@@ -87,19 +87,26 @@ def free_port():
 
 
 class Server:
-    """One running server. Use as a context manager: leaving it stops the server."""
+    """One running server. Use as a context manager: leaving it stops the server.
 
-    def __init__(self, name, path, cpus, shard_count=1, extra=()):
+    It writes no files but those that `extra` asks for. They go to a folder of its own, which is
+    removed with it, or to `directory`, which stays and may hold what the server is to load.
+    """
+
+    def __init__(self, name, path, cpus, shard_count=1, extra=(), directory=None,
+                 start_timeout_s=START_TIMEOUT_S):
         self.name = name
         self.cpus = cpus
         self.shard_count = shard_count
+        self.start_timeout_s = start_timeout_s
         self.port = free_port()
-        self.directory = tempfile.mkdtemp(prefix="tessera-bench-")
-        words = [path, "--port", str(self.port), "--bind", "127.0.0.1", *extra]
-        if os.path.basename(path).startswith("redis"):
-            words += ["--save", "", "--appendonly", "no", "--dir", self.directory]
-        else:
+        self.keeps_directory = directory is not None
+        self.directory = directory or tempfile.mkdtemp(prefix="tessera-bench-")
+        words = [path, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                 "--appendonly", "no", "--dir", self.directory]
+        if not os.path.basename(path).startswith("redis"):
             words += ["--shards", str(shard_count)]
+        words += extra
         self.log = open(os.path.join(self.directory, "log"), "wb")
         self.process = subprocess.Popen(
             ["taskset", "-c", ",".join(map(str, cpus)), *words], cwd=self.directory,
@@ -117,17 +124,17 @@ class Server:
         self.stop()
 
     def wait(self):
-        """The first connection, once the server takes any."""
-        end = time.monotonic() + START_TIMEOUT_S
+        """The first connection, once the server takes any and has loaded what it found."""
+        end = time.monotonic() + self.start_timeout_s
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 break
             try:
                 client = Resp(self.port)
-                client.command("PING")
+                client.command("DBSIZE")  # an error while files are being loaded
                 return client
             except (OSError, RuntimeError):
-                time.sleep(0.02)
+                time.sleep(0.01)
         with open(os.path.join(self.directory, "log"), encoding="utf-8", errors="replace") as log:
             raise RuntimeError(f"{self.name} did not start:\n{log.read()[-2000:]}")
 
@@ -135,7 +142,12 @@ class Server:
         self.process.kill()
         self.process.wait()
         self.log.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if not self.keeps_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def open(self):
+        """One more connection."""
+        return Resp(self.port)
 
     def cpu_s(self):
         """CPU seconds of all threads so far."""

@@ -45,13 +45,13 @@
 
 #define ADVICE_BACKUP                                                                              \
     "the disk has lost or changed what was safely on it: restore the folder from a backup, or "    \
-    "copy it and run tessera-check --fix, which gives up what stands behind the damage"
+    "copy it and run tessera-check --give-up, which cuts off what stands behind the damage"
 #define ADVICE_FIX                                                                                 \
     "copy the folder and run tessera-check --fix, which cuts it there, or set "                    \
     "aof-load-truncated to yes"
 #define ADVICE_FOREIGN                                                                             \
-    "copy the folder and run tessera-check --fix, or redis-check-aof --fix on the file, which "    \
-    "gives up what stands behind the damage"
+    "copy the folder and run tessera-check --give-up, which cuts off what stands behind the "      \
+    "damage"
 
 static const struct recovery_case recovery_table[] = {
     {OURS | THEIRS, WHOLE, TRI_ANY, TRI_ANY, TRI_ANY, RECOVERY_TAKE, NULL, NULL},

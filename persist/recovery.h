@@ -97,6 +97,9 @@ struct recovery_verdict {
 /** Walk a file's bytes (without the RDB that may stand in front of them; all offsets count from
  * there). Any thread. recovery_segment_destroy() is due. */
 void recovery_scan(struct recovery_segment *segment, struct slice bytes);
+/** The same, but every part is kept and none is taken to be complete: for files of which something
+ * is lost that had been on disk. Takes as much memory as there are parts. */
+void recovery_scan_all(struct recovery_segment *segment, struct slice bytes);
 void recovery_segment_destroy(struct recovery_segment *segment);
 
 /** What the manifest says of it, for a file that has lost its own first line (or never had it on

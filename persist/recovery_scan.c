@@ -256,10 +256,10 @@ segment_conclude(struct recovery_segment *segment, const struct aof_reader *read
     parts_filter(segment, part_is_good);
 }
 
-void
-recovery_scan(struct recovery_segment *segment, struct slice bytes)
+static void
+scan_bytes(struct recovery_segment *segment, struct slice bytes, uint32_t prune_at)
 {
-    struct scan scan = {.segment = segment, .prune_at = PARTS_BEFORE_PRUNING};
+    struct scan scan = {.segment = segment, .prune_at = prune_at};
     struct aof_item item;
     *segment = (struct recovery_segment){.size = bytes.size};
     aof_reader_create(&scan.reader, bytes);
@@ -281,6 +281,19 @@ recovery_scan(struct recovery_segment *segment, struct slice bytes)
     }
     segment_conclude(segment, &scan.reader, bytes);
     aof_reader_destroy(&scan.reader);
+}
+
+void
+recovery_scan(struct recovery_segment *segment, struct slice bytes)
+{
+    scan_bytes(segment, bytes, PARTS_BEFORE_PRUNING);
+}
+
+void
+recovery_scan_all(struct recovery_segment *segment, struct slice bytes)
+{
+    scan_bytes(segment, bytes, UINT32_MAX);
+    segment->complete_below = 0;
 }
 
 void

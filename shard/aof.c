@@ -265,6 +265,12 @@ aof_cut(struct journal_reader *reader, const struct effects *barrier)
          slot++) {
         durable->slot_marks[slot] = durable->next_mark;
     }
+    if (UNLIKELY(aof->early != NULL)) {
+        struct aof_mail *early = aof->early;
+        aof->early = NULL;
+        aof_writer_open(&aof->writer, early->fd, early->size);
+        heap_free(early);
+    }
 }
 
 /* ---- portions ---- */
@@ -389,6 +395,14 @@ aof_receive(struct shard *shard, struct aof_mail *mail)
 {
     struct aof *aof = shard->aof;
     ASSERT(aof != NULL);
+    if (mail->kind == AOF_MAIL_OPEN && !aof->is_closing &&
+        aof_writer_waiting_count(&aof->writer) == 0) {
+        /* The cut was told by the core that ran the flush, the file comes from core 0: either may
+         * be first. No further cut can come before this one. */
+        ASSERT(aof->early == NULL);
+        aof->early = mail;
+        return;
+    }
     if (mail->kind == AOF_MAIL_OPEN) {
         aof_writer_open(&aof->writer, mail->fd, mail->size);
     } else {

@@ -52,6 +52,7 @@ struct aof {
     int64_t stamp_s; /* of the last time in the file (aof-timestamp-enabled) */
     bool is_closing;
     bool is_recovering; /* a repaired file has not taken anything yet */
+    struct aof_mail *early; /* AOF_MAIL_OPEN for a cut that has yet to come; NULL: none */
 };
 
 /** Begin a log in generation `generation`: all shards are closed, or nobody is served yet. Changes

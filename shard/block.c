@@ -236,7 +236,7 @@ has_waited(const struct view *views, uint32_t count)
 void
 block_begin(struct router *router, struct lane *lane, const struct request *request,
             struct call *call, struct loan *loans, uint32_t loan_count, uint64_t ticket,
-            int64_t deadline_ms)
+            int64_t deadline_ms, enum block_end end)
 {
     struct shard *shard = router->shard;
     if (lane->output == NULL) {
@@ -252,6 +252,7 @@ block_begin(struct router *router, struct lane *lane, const struct request *requ
     if (deadline_ms == INT64_MAX && call->block_timeout_ms > 0) {
         deadline_ms = shard->now_ms + call->block_timeout_ms;
     }
+    blocker->wanted_end = end;
     timer_set(blocker, deadline_ms);
     uint32_t next = 0;
     for (uint32_t i = 0; i < loan_count; i++) {
@@ -367,7 +368,7 @@ take_offer(struct router *router, struct blocker_part *part)
     blocker_done(blocker);
     cancel_parts(blocker);
     transaction_start_offer(router, lane, &blocker->request, &set, part, part->owner,
-                            blocker->ticket, deadline_ms);
+                            blocker->ticket, deadline_ms, blocker->wanted_end);
     view_set_destroy(&set);
     lane_emit(lane);
 }

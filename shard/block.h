@@ -38,7 +38,7 @@ void block_start(struct router *router, struct lane *lane, const struct request 
  * timeout. Its reply comes behind what its lane owes already. */
 void block_begin(struct router *router, struct lane *lane, const struct request *request,
                  struct call *call, struct loan *loans, uint32_t loan_count, uint64_t ticket,
-                 int64_t deadline_ms);
+                 int64_t deadline_ms, enum block_end end);
 
 /** End the session's wait. False: it does not wait, or is being served already. */
 bool block_end(struct session *session, enum block_end end);

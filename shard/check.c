@@ -110,7 +110,7 @@ rdb_look(struct check *check, const char *path, const struct file_map *map)
         check_say(check, "  %" PRIu64 " bytes follow its end, which servers pass by",
                   bytes.size - rdb.end_offset);
     }
-    if (!rdb.is_good && check->is_fixing) {
+    if (!rdb.is_good && check->mode != CHECK_LOOK) {
         check_say(check, "  nothing is changed: an RDB file can only be had from a backup");
     }
 }
@@ -255,12 +255,12 @@ path_look(struct check *check, const char *path)
 }
 
 enum check_result
-check_run(const char *path, bool is_fixing, FILE *out)
+check_run(const char *path, enum check_mode mode, FILE *out)
 {
     static const char *const words[] = {"good", "damaged", "not checked, or not all of it"};
     struct check *check = heap_alloc_lines(1, sizeof(*check));
     check->out = out;
-    check->is_fixing = is_fixing;
+    check->mode = mode;
     check->now_ms = clock_unix_ms();
     check->config = config_new();
     check->commands = command_table_new();

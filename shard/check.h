@@ -15,6 +15,12 @@ enum check_result {
     CHECK_FAILED = 2,  /* something could not be read or written, so nobody knows */
 };
 
+enum check_mode {
+    CHECK_LOOK,
+    CHECK_FIX,     /* cut AOF files where their last write is incomplete */
+    CHECK_GIVE_UP, /* and where they are damaged: what stands behind is lost */
+};
+
 /**
  * Check `path` and tell about it on `out`, in lines of text:
  *
@@ -22,8 +28,8 @@ enum check_result {
  *     any other folder                 the RDB files in it and the AOF folders below it
  *     an RDB file, a single AOF file
  *
- * `is_fixing`: AOF files are cut where their last write is incomplete, all of a folder at one
- * consistent point, and what goes is kept beside. Nothing is changed where anything is wrong that
- * is not such a tail.
+ * All files of a folder are cut at one consistent point, and what goes is kept beside. CHECK_FIX
+ * changes nothing where anything is wrong that is not an unfinished write, CHECK_GIVE_UP where it
+ * is not in the logs.
  */
-enum check_result check_run(const char *path, bool is_fixing, FILE *out);
+enum check_result check_run(const char *path, enum check_mode mode, FILE *out);

@@ -17,43 +17,11 @@
 #include "core/heap.h"
 #include "persist/aof_manifest.h"
 #include "persist/rdb_file_read.h"
-#include "persist/recovery_file.h"
-#include "shard/check_internal.h"
+#include "shard/check_aof_internal.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-
-/** Names beside a file that are tried for what is cut off. */
-#define ASIDE_TRIES 1000
-
-struct aof_checked {
-    char *path;
-    struct file_map map;
-    bool is_mapped;
-    bool is_base;
-    bool is_rdb_by_name; /* holds nothing else */
-    bool has_place;      /* the manifest says whose it is */
-    uint64_t generation;
-    uint32_t shard;
-    uint64_t rdb_size;
-    bool is_scanned;
-    struct recovery_segment segment;
-    bool is_decided;
-    struct recovery_verdict verdict;
-};
-
-struct aof_check {
-    struct check *check;
-    struct aof_checked *files;
-    uint32_t count;
-    /** In a folder; else one file, whose manifest nobody has. */
-    bool has_manifest;
-    /** Something is wrong that no cut mends. */
-    bool is_hopeless;
-    /** Bytes that a cut takes, transactions that lose a part. */
-    bool needs_fix;
-};
 
 /* ---- opening ---- */
 
@@ -168,16 +136,10 @@ rdb_part(struct aof_check *aof, struct aof_checked *file)
     return rdb.is_good || hopeless(aof);
 }
 
-static struct slice
-log_of(const struct aof_checked *file)
-{
-    return slice_of(file->map.bytes + file->rdb_size, file->map.size - file->rdb_size);
-}
-
 static void
 log_scan(struct aof_checked *file)
 {
-    recovery_scan(&file->segment, log_of(file));
+    recovery_scan(&file->segment, check_aof_log(file));
     file->is_scanned = true;
     /* A file of ours whose first line is lost; one that somebody else has begun is his. */
     if (file->has_place && file->segment.is_ours) {
@@ -194,8 +156,8 @@ tell_size(struct aof_check *aof, const struct aof_checked *file)
 
 /* ---- all together ---- */
 
-static void
-decide(struct aof_check *aof, uint32_t first, uint32_t count, bool may_be_torn)
+void
+check_aof_decide(struct aof_check *aof, uint32_t first, uint32_t count, bool may_be_torn)
 {
     struct recovery_segment *segments = heap_alloc(MAX(count, 1) * sizeof(*segments));
     struct recovery_verdict *verdicts = heap_alloc(MAX(count, 1) * sizeof(*verdicts));
@@ -206,7 +168,7 @@ decide(struct aof_check *aof, uint32_t first, uint32_t count, bool may_be_torn)
         }
     }
     if (recovery_decide(segments, count, may_be_torn, verdicts) < 0) {
-        hopeless(aof);
+        aof->is_refused = true;
     }
     for (uint32_t i = 0; i < count; i++) {
         aof->files[first + i].verdict = verdicts[i];
@@ -223,7 +185,7 @@ decide_all(struct aof_check *aof)
     uint32_t first = 0;
     if (aof->count > 0 && aof->files[0].is_base) {
         if (aof->files[0].is_scanned) {
-            decide(aof, 0, 1, aof->count == 1);
+            check_aof_decide(aof, 0, 1, aof->count == 1);
         }
         first = 1;
     }
@@ -233,7 +195,7 @@ decide_all(struct aof_check *aof)
         }
     }
     if (first < aof->count) {
-        decide(aof, first, aof->count - first, true);
+        check_aof_decide(aof, first, aof->count - first, true);
     }
 }
 
@@ -280,7 +242,7 @@ commands_walk(struct aof_check *aof, const struct aof_checked *file)
     struct aof_item item;
     uint32_t hole = 0;
     uint64_t end = verdict->action == RECOVERY_REFUSE ? file->segment.group_end : verdict->end;
-    aof_reader_create_trusting(&reader, slice_of(log_of(file).data, end));
+    aof_reader_create_trusting(&reader, slice_of(check_aof_log(file).data, end));
     while (aof_reader_next(&reader, &item)) {
         while (hole < verdict->hole_count && verdict->holes[hole].end <= item.offset) {
             hole++;
@@ -410,119 +372,6 @@ look(struct aof_check *aof)
     }
 }
 
-/* ---- fixing ---- */
-
-/** A name beside the file that nobody has. False: all are taken. */
-static bool
-name_beside(char *out, size_t size, const char *path, const char *ending)
-{
-    for (uint32_t i = 0; i < ASIDE_TRIES; i++) {
-        int used = i == 0 ? snprintf(out, size, "%s%s", path, ending)
-                          : snprintf(out, size, "%s%s-%u", path, ending, i + 1);
-        if (used < 0 || (size_t)used >= size) {
-            return false;
-        }
-        if (!file_exists(out)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/** Of ours, whole, and nothing says so: redis-server must not append to it. */
-static bool
-lacks_closing(const struct aof_checked *file)
-{
-    const struct recovery_segment *segment = &file->segment;
-    return segment->is_ours && file->verdict.end > 0 && segment->closed_end == 0;
-}
-
-static bool
-is_unchanged(struct aof_check *aof)
-{
-    for (uint32_t i = 0; i < aof->count; i++) {
-        const struct aof_checked *file = &aof->files[i];
-        uint64_t size;
-        int rc = file_size(file->path, &size);
-        if (rc < 0) {
-            return check_error(aof->check, file->path, rc, "cannot be read");
-        }
-        if (size != file->map.size) {
-            return check_error(aof->check, file->path, -EBUSY,
-                               "somebody writes to it: stop the server first");
-        }
-    }
-    return true;
-}
-
-static bool
-fix_file(struct aof_check *aof, const struct aof_checked *file)
-{
-    char aside[FILE_PATH_SIZE_MAX];
-    char temporary[FILE_PATH_SIZE_MAX];
-    struct recovery_file changed = {
-        .path = file->path,
-        .bytes = slice_of(file->map.bytes, file->map.size),
-        .rdb_size = file->rdb_size,
-        .segment = &file->segment,
-        .verdict = &file->verdict,
-    };
-    uint64_t cut_size = 0;
-    int rc = -ENAMETOOLONG;
-    if (name_beside(aside, sizeof(aside), file->path, ".cut") &&
-        name_beside(temporary, sizeof(temporary), file->path, ".temp")) {
-        rc = recovery_file_repair(&changed, aside, temporary, false, &cut_size);
-    }
-    if (rc < 0) {
-        return check_error(aof->check, file->path, rc, "cannot be fixed");
-    }
-    if (!recovery_file_changes(&file->verdict)) {
-        check_say(aof->check, "%s: closed, so that redis-server may append to it", file->path);
-    } else {
-        check_say(aof->check, "%s: %" PRIu64 " bytes are cut off; what stood there is kept in %s",
-                  file->path, cut_size, aside);
-    }
-    return true;
-}
-
-static bool
-fix_all(struct aof_check *aof)
-{
-    for (uint32_t i = 0; i < aof->count; i++) {
-        const struct aof_checked *file = &aof->files[i];
-        if (file->is_decided && (recovery_file_changes(&file->verdict) || lacks_closing(file)) &&
-            !fix_file(aof, file)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/** Fix what can be, and look whether it is. `again` looks at the same files. */
-static void
-fix(struct aof_check *aof, void (*again)(struct check *check, const char *path), const char *path)
-{
-    struct check *check = aof->check;
-    if (aof->is_hopeless) {
-        check_say(check, "nothing is changed: what is wrong is more than an unfinished write");
-        return;
-    }
-    if (!is_unchanged(aof) || !fix_all(aof)) {
-        return;
-    }
-    FILE *out = check->out;
-    check->out = NULL;
-    check->is_fixing = false;
-    check->result = CHECK_GOOD;
-    again(check, path);
-    check->out = out;
-    check->is_fixing = true;
-    if (aof->needs_fix) {
-        check_say(check, "%s: %s", path,
-                  check->result == CHECK_GOOD ? "fixed, and good now" : "still damaged");
-    }
-}
-
 /* ---- from outside ---- */
 
 static void
@@ -554,8 +403,8 @@ folder_look(struct check *check, const char *manifest_path)
     check_say(check, "%s: %u files", manifest_path, aof.count);
     aof_manifest_destroy(&manifest);
     look(&aof);
-    if (check->is_fixing) {
-        fix(&aof, folder_look, manifest_path);
+    if (check->mode != CHECK_LOOK) {
+        check_aof_fix(&aof, folder_look, manifest_path);
     }
     files_delete(&aof);
 }
@@ -572,9 +421,9 @@ file_look(struct check *check, const char *path)
         check_say(check,
                   "  one file of a folder: give the folder to see whether its transactions "
                   "are whole%s",
-                  check->is_fixing ? ", and to have it fixed" : "");
-    } else if (check->is_fixing) {
-        fix(&aof, file_look, path);
+                  check->mode != CHECK_LOOK ? ", and to have it fixed" : "");
+    } else if (check->mode != CHECK_LOOK) {
+        check_aof_fix(&aof, file_look, path);
     }
     files_delete(&aof);
 }

@@ -19,7 +19,7 @@
 
 struct check {
     FILE *out;
-    bool is_fixing;
+    enum check_mode mode;
     enum check_result result;
     /** Problems of the file that is being looked at. */
     uint32_t problem_count;

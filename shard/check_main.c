@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char usage[] =
-    "Usage: tessera-check PATH [--fix]\n"
+    "Usage: tessera-check PATH [--fix | --give-up]\n"
     "\n"
     "PATH is a data folder, an AOF folder or its manifest, an RDB file, or a single AOF file. "
     "What\n"
@@ -15,6 +15,7 @@ static const char usage[] =
     "  --fix      cut AOF files where their last write is incomplete, all at one consistent "
     "point,\n"
     "             so that redis-server loads them too; what is cut off is kept in FILE.cut\n"
+    "  --give-up  cut also where they are damaged: what stands behind the damage is lost\n"
     "  --version  which Tessera it belongs to\n"
     "\n"
     "Exit code: 0 good, 1 damaged (or a write is incomplete), 2 wrong usage or an unreadable "
@@ -24,10 +25,12 @@ int
 main(int argc, char **argv)
 {
     const char *path = NULL;
-    bool is_fixing = false;
+    enum check_mode mode = CHECK_LOOK;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--fix") == 0) {
-            is_fixing = true;
+            mode = MAX(mode, CHECK_FIX);
+        } else if (strcmp(argv[i], "--give-up") == 0) {
+            mode = CHECK_GIVE_UP;
         } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             fputs(usage, stdout);
             return CHECK_GOOD;
@@ -45,5 +48,5 @@ main(int argc, char **argv)
         fputs(usage, stderr);
         return CHECK_FAILED;
     }
-    return (int)check_run(path, is_fixing, stdout);
+    return (int)check_run(path, mode, stdout);
 }

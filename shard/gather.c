@@ -62,7 +62,9 @@ part_run(struct router *router, struct part *part)
     part->shard = shard;
     part->now_ms = shard_deadline_now(shard);
     part->effects = shard->journal;
-    durable_seen_all(&shard->durable);
+    if ((part->command->flags & (CMD_READONLY | CMD_WRITE)) != 0) {
+        durable_seen_all(&shard->durable);
+    }
     uint64_t start_ticks = clock_ticks();
     part->command->part(part);
     journal_close(shard);

@@ -347,7 +347,8 @@ loader_start(struct shard *home, enum loader_source source, const char *path, lo
     struct node *node = home->node;
     struct load *load = heap_alloc_lines(1, sizeof(*load));
     load->home = home;
-    load->source = source;
+    load->is_merge = source == LOADER_RDB_MERGE;
+    load->source = load->is_merge ? LOADER_RDB : source;
     load->done = done;
     load->context = context;
     load->core_count = node->shard_count;

@@ -14,6 +14,7 @@ struct shard;
 
 enum loader_source {
     LOADER_RDB,          /* an RDB file */
+    LOADER_RDB_MERGE,    /* the same; its keys take the place of those that are there */
     LOADER_AOF_MANIFEST, /* an AOF folder: `path` is its manifest's */
     LOADER_AOF_FILE,     /* one AOF file without a manifest, as redis-server wrote before 7.0 */
 };

@@ -79,6 +79,7 @@ struct load {
     /* ---- fixed while a phase lasts ---- */
     struct shard *home;
     enum loader_source source;
+    bool is_merge; /* keys take the place of those that are there */
     loader_done_fn *done;
     void *context;
     enum load_phase phase;

@@ -68,7 +68,10 @@ key_put(struct loader *loader, struct loader_key *key)
 {
     struct shard *shard = loader->shard;
     struct keyspace *keyspace = &shard->keyspace;
-    if (UNLIKELY(keyspace_find(keyspace, key->db, key->slot, key->key, key->hash) != NULL)) {
+    struct entry *old = keyspace_find(keyspace, key->db, key->slot, key->key, key->hash);
+    if (UNLIKELY(old != NULL) && loader->load->is_merge) {
+        keyspace_remove(keyspace, key->db, key->slot, key->hash, old);
+    } else if (UNLIKELY(old != NULL)) {
         int shown = (int)MIN(key->key.size, 64);
         load_fail(
             loader->load, -EBADMSG, loader_file(loader), key->offset,

@@ -26,8 +26,8 @@ advice(const struct load_file *file)
         return "";
     }
     if (file->is_aof) {
-        return " Make a backup of the folder, then have tessera-check look at it; --fix cuts off "
-               "what cannot be read.";
+        return " Make a backup of the folder, then have tessera-check look at it, which can cut "
+               "off what cannot be read.";
     }
     return " Have tessera-check look at the file, or start with another one.";
 }

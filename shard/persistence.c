@@ -283,8 +283,7 @@ snapshot_saved(struct persistence *persistence, int error)
     if (persistence->reload_part != NULL) {
         if (error != 0) {
             atomic_store(&persistence->node->is_loading, false);
-            answer(persistence, &persistence->reload_part,
-                   "ERR Error trying to load the RDB dump, check server logs.");
+            answer(persistence, &persistence->reload_part, "ERR");
         } else {
             reload_go_on(persistence);
         }
@@ -341,6 +340,14 @@ persistence_saved(struct persistence *persistence, enum save_kind kind, int erro
 const char *
 persistence_save(struct persistence *persistence, struct part *part)
 {
+    bool is_rewriting = persistence->save.state != SAVE_IDLE && persistence->save.kind == SAVE_BASE;
+    if (is_rewriting && persistence->save_part == NULL && persistence->reload_part == NULL &&
+        !persistence->is_shutting_down) {
+        /* redis-server would write both at once: here it has its turn. */
+        persistence->save_part = part;
+        persistence->is_save_scheduled = true;
+        return NULL;
+    }
     if (is_busy(persistence)) {
         return "ERR Background save already in progress";
     }
@@ -453,7 +460,8 @@ reload_over(struct persistence *persistence, int32_t result)
 {
     (void)result;
     atomic_store(&persistence->node->is_loading, false);
-    answer(persistence, &persistence->reload_part, NULL);
+    answer(persistence, &persistence->reload_part,
+           persistence->has_reload_failed ? persistence->reload_failure : NULL);
 }
 
 static void
@@ -461,6 +469,9 @@ reload_loaded(void *context, const struct loader_result *result)
 {
     struct persistence *persistence = context;
     persistence->cut = (struct cut){.ends_load = true};
+    persistence->has_reload_failed = result->error != 0;
+    persistence->loaded_key_count = result->key_count;
+    persistence->loaded_expired_count = result->expired_count;
     if (result->error != 0) {
         log_write(persistence->node->log, LOG_WARNING_LEVEL, "Loading anew failed: %s",
                   result->text);
@@ -475,8 +486,8 @@ reload_emptied(struct persistence *persistence, int32_t result)
     if (persistence->is_reload_log) {
         return; /* persistence_tick() waits for the log to be written */
     }
-    loader_start(persistence->shard, LOADER_RDB, persistence->shard->config->dbfilename,
-                 reload_loaded, persistence);
+    loader_start(persistence->shard, persistence->is_reload_merging ? LOADER_RDB_MERGE : LOADER_RDB,
+                 persistence->shard->config->dbfilename, reload_loaded, persistence);
 }
 
 /** DEBUG LOADAOF: all that was logged is in the files. */
@@ -509,7 +520,7 @@ reload_go_on(struct persistence *persistence)
 
 const char *
 persistence_reload(struct persistence *persistence, struct part *part, bool is_saving,
-                   bool is_flushing)
+                   bool is_flushing, bool is_merging)
 {
     if (is_busy(persistence)) {
         return "ERR Background save already in progress";
@@ -518,6 +529,8 @@ persistence_reload(struct persistence *persistence, struct part *part, bool is_s
     atomic_store(&persistence->node->is_loading, true);
     persistence->reload_part = part;
     persistence->is_reload_flushing = is_flushing;
+    persistence->is_reload_merging = is_merging;
+    persistence->reload_failure = "ERR Error trying to load the RDB dump";
     persistence->is_reload_log = false;
     if (is_saving) {
         begin_snapshot(persistence);
@@ -539,6 +552,7 @@ persistence_load_log(struct persistence *persistence, struct part *part)
     atomic_store(&persistence->node->is_loading, true);
     persistence->reload_part = part;
     persistence->is_reload_flushing = true;
+    persistence->reload_failure = "ERR Error trying to load the AOF files";
     persistence->is_reload_log = true;
     reload_go_on(persistence);
     return NULL;

@@ -47,7 +47,7 @@ void persistence_configure(struct persistence *persistence, const struct config 
 /** SAVE, DEBUG RELOAD, SHUTDOWN: the part is answered later (part_put_off()). */
 const char *persistence_save(struct persistence *persistence, struct part *part);
 const char *persistence_reload(struct persistence *persistence, struct part *part, bool is_saving,
-                               bool is_flushing);
+                               bool is_flushing, bool is_merging);
 const char *persistence_load_log(struct persistence *persistence, struct part *part);
 const char *persistence_shutdown_part(struct persistence *persistence, struct part *part,
                                       uint32_t flags);

@@ -167,7 +167,10 @@ struct persistence {
     struct part *shutdown_part; /* SHUTDOWN */
     bool is_reload_saving;
     bool is_reload_flushing;
+    bool is_reload_merging;
     bool is_reload_log;
+    bool has_reload_failed;
+    const char *reload_failure; /* what is answered then */
     bool is_shutting_down;
     bool is_last_save; /* what is being saved is what the end waits for */
     uint32_t shutdown_flags;

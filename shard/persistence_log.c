@@ -260,6 +260,15 @@ task_done(struct persistence *persistence, int32_t result)
     struct log_task *task = logs->tasks;
     logs->is_task_running = false;
     logs->task_files = NULL;
+    if (result < 0 && atomic_load(&persistence->node->is_loading) &&
+        persistence->reload_part == NULL) {
+        task_files_delete(files);
+        log_write(persistence->node->log, LOG_WARNING_LEVEL,
+                  "Can't open or create the append-only files in %s: %s. Exiting.",
+                  persistence->shard->config->appenddirname, strerror(-result));
+        persistence->shard->ops.shutdown(persistence->shard->core, SHUTDOWN_FAILED);
+        return;
+    }
     if (result < 0) {
         task_files_delete(files);
         logs->task_retry_ms = persistence->shard->now_ms + RETRY_MS;

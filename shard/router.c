@@ -400,7 +400,7 @@ start_waiting(struct shard *shard, struct lane *lane, const struct request *requ
     call.flags |= CALL_MAY_BLOCK;
     call_run(&call);
     if ((call.flags & CALL_BLOCKS) != 0) {
-        block_begin(shard->router, lane, request, &call, NULL, 0, 0, INT64_MAX);
+        block_begin(shard->router, lane, request, &call, NULL, 0, 0, INT64_MAX, BLOCK_TIMEOUT);
     }
     call_finish(&call);
 }

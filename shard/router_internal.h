@@ -153,7 +153,7 @@ void transaction_start_keys(struct router *router, struct lane *lane, const stru
 void transaction_start_offer(struct router *router, struct lane *lane,
                              const struct request *request, struct view_set *set,
                              struct blocker_part *part, uint16_t part_owner, uint64_t ticket,
-                             int64_t deadline_ms);
+                             int64_t deadline_ms, uint8_t wanted_end);
 /** Start a command whose row says that it grows, with the keys that it is known to need beyond
  * those that it names. Takes over `grown`. `ticket` 0: draws one. */
 void transaction_start_grown(struct router *router, struct lane *lane,

@@ -267,11 +267,12 @@ transaction_grow(struct router *router, struct transaction *transaction)
 void
 transaction_start_offer(struct router *router, struct lane *lane, const struct request *request,
                         struct view_set *set, struct blocker_part *part, uint16_t part_owner,
-                        uint64_t ticket, int64_t deadline_ms)
+                        uint64_t ticket, int64_t deadline_ms, uint8_t wanted_end)
 {
     struct transaction *transaction = transaction_new_keys(lane, request, set, NULL);
     transaction->may_block = true;
     transaction->deadline_ms = deadline_ms;
+    transaction->wanted_end = wanted_end;
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         if (transaction->loans[i].owner == part_owner) {
             transaction->loans[i].offer = part;
@@ -553,7 +554,7 @@ transaction_execute(struct router *router, struct transaction *transaction)
         if ((transaction->call.flags & CALL_BLOCKS) != 0) {
             block_begin(router, lane, &transaction->request, &transaction->call, transaction->loans,
                         transaction->loan_count, transaction->loans[0].ticket,
-                        transaction->deadline_ms);
+                        transaction->deadline_ms, (enum block_end)transaction->wanted_end);
         }
         if (transaction->is_barrier) {
             transaction->is_barrier = false;

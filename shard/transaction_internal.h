@@ -26,6 +26,7 @@ struct transaction {
     uint32_t home_count;
     uint32_t giver_count; /* RETURNs that have to be home before the others are mailed */
     bool may_block;       /* its command may wait for its keys */
+    uint8_t wanted_end;   /* enum block_end: how its wait ends at the deadline */
     int64_t deadline_ms;  /* of a command that has waited before; INT64_MAX: as it says */
     bool is_growing;      /* its command may ask for more keys */
     struct grown_keys grown;

@@ -227,7 +227,8 @@ debug_reload_part(struct part *part)
                reload_option(part->argv[i], "nosave", &is_unsaved));
     }
     if (part->shard->persistence != NULL) {
-        part_wait(part, persistence_reload(part->shard->persistence, part, !is_unsaved, !is_kept));
+        part_wait(part, persistence_reload(part->shard->persistence, part, !is_unsaved, !is_kept,
+                                           is_merge));
     }
 }
 

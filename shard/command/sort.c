@@ -492,6 +492,16 @@ list_add(struct list_value *list, const struct quicklist_limits *limits, struct 
     list_value_push_last(list, limits, text);
 }
 
+/** Hits and misses, of the run that replies. */
+static void
+count_looks(struct sort *sort)
+{
+    call_count(sort->call, sort->call->views[0]);
+    for (uint64_t i = 0; i < sort->looked_count; i++) {
+        call_count(sort->call, sort->looked[i]);
+    }
+}
+
 static void
 results_store(struct sort *sort)
 {
@@ -499,6 +509,7 @@ results_store(struct sort *sort)
     struct view *view = call->views[1];
     uint64_t count = (sort->end - sort->start) * MAX(sort->get_count, 1U);
     if (count == 0) {
+        count_looks(sort);
         if (view_exists(view)) {
             view_delete(call, view);
             call_effect_delete(call, view);
@@ -526,18 +537,9 @@ results_store(struct sort *sort)
     view_object_set(call, view, VALUE_LIST, list.encoding, list.object);
     view_deadline_set(call, view, VIEW_NO_DEADLINE);
     call_effect_value(call, view);
+    count_looks(sort);
     call_event(call, view, NOTIFY_LIST, "sortstore");
     reply_i64(call->reply, (int64_t)count);
-}
-
-/** Hits and misses, of the run that replies. */
-static void
-count_looks(struct sort *sort)
-{
-    call_count(sort->call, sort->call->views[0]);
-    for (uint64_t i = 0; i < sort->looked_count; i++) {
-        call_count(sort->call, sort->looked[i]);
-    }
 }
 
 /** Room for a note of each look at a key that a pattern names. */
@@ -596,8 +598,8 @@ sort_run(struct call *call)
         results_store(&sort);
     } else {
         results_reply(&sort);
+        count_looks(&sort);
     }
-    count_looks(&sort);
 }
 
 /* ---- what the router asks ---- */

@@ -156,7 +156,7 @@ id_resolve(const struct call *call, const struct stream *stream, const struct ad
 {
     struct stream_id last = stream->last_id;
     if (!options->has_id) {
-        *id = (struct stream_id){(uint64_t)call->now_ms, 0};
+        *id = (struct stream_id){(uint64_t)stream_now_ms(call), 0};
         if (id->ms <= last.ms) {
             *id = last;
             stream_id_increment(id);

@@ -181,7 +181,7 @@ xgroup_createconsumer(struct call *call)
     }
     struct view *view = call->views[0];
     struct stream *stream = stream_of_view(view);
-    if (stream_consumer_create(stream, group, call->argv[4], call->now_ms) == NULL) {
+    if (stream_consumer_create(stream, group, call->argv[4], stream_now_ms(call)) == NULL) {
         reply_i64(call->reply, 0);
         return;
     }

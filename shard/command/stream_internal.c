@@ -216,14 +216,14 @@ stream_consumer_visit(struct stream_reader *reader, struct slice name)
     reader->consumer = stream_consumer_find(reader->group, name);
     if (reader->consumer == NULL) {
         reader->consumer =
-            stream_consumer_create(reader->stream, reader->group, name, call->now_ms);
+            stream_consumer_create(reader->stream, reader->group, name, stream_now_ms(call));
         stream_to_view_quiet(reader->view, reader->stream);
         struct slice argv[] = {SLICE("XGROUP"), SLICE("CREATECONSUMER"), reader->view->key,
                                stream_group_name(reader->group), name};
         call_effect(call, reader->view, argv, ARRAY_COUNT(argv));
         call_event(call, reader->view, NOTIFY_STREAM, "xgroup-createconsumer");
     }
-    reader->consumer->seen_ms = call->now_ms;
+    reader->consumer->seen_ms = stream_now_ms(call);
 }
 
 void

@@ -6,7 +6,16 @@
 
 #include "shard/call.h"
 #include "shard/notify.h"
+#include "shard/shard.h"
 #include "shard/value/stream.h"
+
+/** When something is delivered or seen. Deadlines wait while files are loaded (call->now_ms is 0
+ * then); this goes on. */
+static inline int64_t
+stream_now_ms(const struct call *call)
+{
+    return LIKELY(call->now_ms != 0) ? call->now_ms : call->shard->now_ms;
+}
 
 /** What the view holds, a stream; NULL where the key is absent. */
 static inline struct stream *

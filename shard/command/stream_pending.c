@@ -175,9 +175,10 @@ claim_one(struct claim *claim, struct stream_id id)
 {
     struct stream_reader *reader = &claim->reader;
     struct stream_pending *pending = stream_pending_find(reader->group, id);
-    if (pending == NULL ? !claim->is_forced
-                        : claim->idle_ms_min > 0 &&
-                              reader->call->now_ms - pending->delivery_ms < claim->idle_ms_min) {
+    if (pending == NULL
+            ? !claim->is_forced
+            : claim->idle_ms_min > 0 &&
+                  stream_now_ms(reader->call) - pending->delivery_ms < claim->idle_ms_min) {
         return false;
     }
     if (reader->consumer == NULL) {
@@ -233,7 +234,7 @@ claim_options_read(struct call *call, uint32_t index, struct claim *claim,
                                    "ERR Invalid IDLE option argument for XCLAIM");
             if (is_good) {
                 claim->delivery_ms =
-                    (int64_t)((uint64_t)call->now_ms - (uint64_t)claim->delivery_ms);
+                    (int64_t)((uint64_t)stream_now_ms(call) - (uint64_t)claim->delivery_ms);
             }
         } else if (has_more && slice_is_word(word, "time")) {
             is_good = call_integer(call, ++i, &claim->delivery_ms,
@@ -274,8 +275,8 @@ xclaim_read(struct call *call, struct claim *claim, struct stream_id *last_id, u
     if (!claim_options_read(call, index, claim, last_id)) {
         return false;
     }
-    if (claim->delivery_ms < 0 || claim->delivery_ms > call->now_ms) {
-        claim->delivery_ms = call->now_ms;
+    if (claim->delivery_ms < 0 || claim->delivery_ms > stream_now_ms(call)) {
+        claim->delivery_ms = stream_now_ms(call);
     }
     return true;
 }
@@ -398,8 +399,9 @@ static void
 xautoclaim_run(struct call *call)
 {
     struct view *view = call->views[0];
-    struct claim claim = {
-        .reader = {.call = call, .view = view}, .delivery_ms = call->now_ms, .delivery_count = -1};
+    struct claim claim = {.reader = {.call = call, .view = view},
+                          .delivery_ms = stream_now_ms(call),
+                          .delivery_count = -1};
     struct stream_id start;
     int64_t count;
     if (!xautoclaim_read(call, &claim, &start, &count)) {

@@ -336,7 +336,7 @@ entry_deliver(const struct stream_reader *reader, struct stream_id id, bool is_n
         stream_pending_give(reader->stream, reader->group, id, reader->consumer);
         pending = stream_pending_find(reader->group, id);
     }
-    pending->delivery_ms = reader->call->now_ms;
+    pending->delivery_ms = stream_now_ms(reader->call);
     pending->delivery_count = 1;
     stream_effect_claim(reader, id, pending, reader->consumer);
 }
@@ -374,7 +374,7 @@ history_reply(const struct stream_reader *reader, struct stream_id from, uint64_
         struct stream_id id = stream_place_id(at);
         if (stream_one_reply(reply, reader->stream, id)) {
             struct stream_pending *pending = stream_pending_find(reader->group, id);
-            pending->delivery_ms = reader->call->now_ms;
+            pending->delivery_ms = stream_now_ms(reader->call);
             pending->delivery_count++;
             stream_effect_claim(reader, id, pending, reader->consumer);
         } else {

@@ -449,12 +449,14 @@ def file_begin(path):
 
 # ---- all of it ----
 
-def play_replies(run, seed):
-    run.where = "replies"
+def play_replies(run, _):
+    words = ("--enable-protected-configs", "yes")
     for shards in run.shards[:2]:
+        run.where = f"replies of {name_of(shards)}"
         with run.folder() as ours, run.folder() as theirs:
-            with run.start(shards, ours) as server, run.start(REDIS, theirs) as peer:
-                exchange_replies.play(run, server, peer)
+            with run.start(shards, ours, words) as server, run.start(REDIS, theirs, words) as peer:
+                folders = [os.path.join(path, "gone") for path in (ours, theirs)]
+                exchange_replies.play(run, server, peer, folders)
 
 
 def arguments():

@@ -41,6 +41,8 @@ EXPIRY_PATIENCE_S = 5
 PAST = b"over:"  # keys of that name die before the next server starts
 NEAR = b"soon:"  # a deadline that the run does not reach, but an hour off would
 MUTATION_CHANCE = 0.03
+LEFT_OUT = (b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"CONFIG", b"DEBUG", b"BLPOP", b"BRPOP", b"BLMOVE",
+            b"BRPOPLPUSH", b"BLMPOP", b"BZPOPMIN", b"BZPOPMAX", b"BZMPOP")
 NEVER_MUTATED = (b"CONFIG", b"DEBUG", b"SORT", b"SELECT")
 KINDS = tuple(row for family in (family_strings, family_bits, family_lists, family_sets,
                                  family_hashes, family_zsets, family_stream_type, family_geo,
@@ -234,6 +236,12 @@ def block(rng, vocabulary, newer):
             [b"DEL", b"a"], [b"EXEC"]]
 
 
+def is_left_out(words):
+    """What would wait, or is about the connection or the server."""
+    name = bytes(words[0]).upper()
+    return name in LEFT_OUT or any(bytes(word).upper() == b"BLOCK" for word in words)
+
+
 def draw_command(rng, vocabulary, newer):
     """One random command that changes something, more often than not."""
     weights = CUMULATIVE
@@ -247,11 +255,10 @@ def draw_command(rng, vocabulary, newer):
             drawn = rng.choice(several)
         if isinstance(drawn, Command):
             drawn = drawn.args
-        if drawn[0].upper() in (b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"CONFIG", b"DEBUG"):
-            continue
         if drawn[0].upper() not in NEVER_MUTATED and rng.random() < MUTATION_CHANCE:
             drawn = mutate(vocabulary, drawn)
-        return drawn
+        if not is_left_out(drawn):
+            return drawn
 
 
 FUNCTIONS = [function for _, function in KINDS]

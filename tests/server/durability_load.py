@@ -151,7 +151,7 @@ class Shared:
         self.pool_sent = {name: set() for name in POOLS}
         self.pool_popped = {name: set() for name in POOLS}
         self.pool_pops = Counter()
-        self.flush_count = 0
+        self.flush_count = 0  # under way
 
     def value(self):
         with self.lock:
@@ -280,6 +280,7 @@ class Shared:
                 sent.add(None)
         ask()
         with self.lock:
+            self.flush_count -= 1
             for index in range(len(TRIPLES)):
                 self.triple_acks[index][None] = time.monotonic()
                 self.triple_floor[index] = max(self.triple_floor[index], began)
@@ -327,6 +328,8 @@ class Shared:
             elif is_known and self.triple_floor[index] > 0:
                 if value not in self.triple_sent[index]:
                     yield f"{names} have {value}, older than what was acknowledged"
+                elif value is None and self.flush_count > 0:
+                    continue
                 elif self.triple_acks[index].get(value, 1e30) < self.triple_floor[index]:
                     yield f"{names} have {value}, overwritten by an acknowledged write"
 

@@ -277,8 +277,12 @@ def test_rewrite_fails_and_log_goes_on(start):
             with server.client() as client:
                 fault(client, kind, "enospc", 0, 1 if kind == "work" else 0)
                 client.call("BGREWRITEAOF")
-                wait_info(server, aof_rewrite_in_progress="0", aof_last_bgrewrite_status="err")
+                if kind == "work":
+                    wait_info(server, aof_rewrite_in_progress="0", aof_last_bgrewrite_status="err")
+                else:
+                    wait_refusing(client)
                 no_faults(client)
+                wait_info(server, aof_rewrite_in_progress="0")
                 wait_accepting(client)
                 fill(server, 50, "more")
                 client.call("BGREWRITEAOF")

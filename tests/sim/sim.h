@@ -202,6 +202,8 @@ struct sim_op {
     uint32_t keys_seen;     /* SCAN: looked at already */
     uint32_t count_min;     /* DBSIZE */
     uint32_t count_max;
+    /* ---- the disk ---- */
+    uint32_t *found_groups; /* for each key: of its shard, that it has seen; 0: none */
 };
 
 /** What one key of one database holds. */
@@ -250,6 +252,9 @@ struct sim_wire {
     struct session session;
     struct lane lane;
     struct output output;
+    uint64_t taken_size; /* of the output, so far */
+    uint64_t send_limit; /* what lies behind it waits for held_mark */
+    uint64_t held_mark;  /* 0: nothing waits */
 };
 
 /** What a connection has heard by one subscription: numbers of messages, for each channel. */
@@ -322,6 +327,8 @@ struct sim_shape {
     bool has_slow_disk;   /* answers wait for it, if there is a journal */
     bool is_strict;       /* pipeline-order strict */
     bool has_priorities;  /* links by a priority that changes now and then */
+    bool has_crash;       /* the journals are written to a disk, and the machine stops */
+    uint32_t crash_often; /* once in so many steps */
     uint32_t tag_percent; /* keys that share a slot with the one before */
 };
 
@@ -348,6 +355,15 @@ struct sim_reader {
     uint64_t generation;
 };
 
+/** Rules of the log that can be left out. */
+enum sim_disk_fault {
+    DISK_FAULT_EARLY_ANSWERS = 1 << 0, /* answers leave before their changes are in the files */
+    DISK_FAULT_NO_RELEASE = 1 << 1,    /* what comes behind a part does not wait for the others */
+    DISK_FAULT_NO_LOCKS = 1 << 2,      /* `always`: keys are free before all parts are on disk */
+    DISK_FAULT_NO_PARTS = 1 << 3,      /* no lines that name the participants */
+    DISK_FAULT_CUT_OPEN = 1 << 4,      /* a cut does not close the shards */
+};
+
 struct sim_options {
     uint64_t seed;
     uint32_t shard_count; /* 0: drawn */
@@ -355,6 +371,8 @@ struct sim_options {
     uint32_t lock_faults;
     bool is_verbose;
     bool is_flood; /* long pipelines that fill mailboxes and lanes */
+    bool is_crash; /* histories with a disk */
+    uint32_t disk_faults;
 };
 
 struct sim {
@@ -378,6 +396,7 @@ struct sim {
     bool exec_existed[SIM_DATABASES][SIM_KEYS_MAX]; /* when it began ... */
     struct sim_mark exec_marks[SIM_DATABASES][SIM_KEYS_MAX];
     struct sim_log log;
+    struct sim_disk *disk; /* NULL: none */
     int64_t now_ms;
     uint64_t step_count;
     uint64_t step_count_max;
@@ -516,6 +535,33 @@ void sim_log_check(struct sim *sim);
 void sim_data_check(struct sim *sim, struct shard *const *shards, uint32_t shard_count,
                     const char *whose);
 
+/** The disk, which takes the place of the log's reader as far as time is concerned. disk.c */
+void sim_disk_create(struct sim *sim);
+void sim_disk_destroy(struct sim *sim);
+/** The end of a turn of the shard: what it has journaled is on its way to its file. */
+void sim_disk_flush(struct sim *sim, uint32_t index);
+/** Something on the disk's side happens, perhaps. False: there is nothing that could. */
+bool sim_disk_step(struct sim *sim);
+/** All that is on its way is there, as far as the disk is concerned. */
+void sim_disk_settle(struct sim *sim);
+/** A cut of all logs, as a rewrite makes it: nothing is lent. */
+void sim_disk_cut(struct sim *sim);
+/** From here on the shards' logs write no more. */
+void sim_disk_stop(struct sim *sim);
+/** The machine stops here: would all be there that has to? The history itself goes on. */
+void sim_disk_crash(struct sim *sim);
+/** The command runs on the shard for itself, or under a loan. witness_disk.c */
+void sim_disk_run(struct sim_op *op, const struct call *call);
+void sim_disk_returned(struct sim *sim, uint32_t index, struct loan *loan);
+/** RETURN has been carried out, or a step is over. */
+void sim_disk_forget(struct sim *sim, uint32_t index);
+/** The log's reader: `count` records for the next group; a cut. */
+void sim_disk_group(struct sim *sim, uint32_t index, size_t record_first, uint32_t record_count);
+void sim_disk_barrier(struct sim *sim, uint32_t index, uint64_t generation);
+/** Answers of this core wait in their connection. conn.c */
+void sim_conn_release(struct sim_conn *conn);
+uint32_t sim_conn_held_count(const struct sim *sim);
+
 /** What the histories of a run consisted of: shows that they are not too tame. */
 struct sim_totals {
     uint64_t history_count;
@@ -538,6 +584,10 @@ struct sim_totals {
     uint64_t heard_count;
     uint64_t kept_count;
     uint64_t invalidated_count;
+    uint64_t crash_count;
+    uint64_t crash_group_count;
+    uint64_t crash_lost_count;
+    uint64_t crash_dropped_count;
 };
 
 /** One history from its seed. False: `failure` says what went wrong; the memory is lost then. sim.c

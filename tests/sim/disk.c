@@ -1,0 +1,402 @@
+/*
+ * disk.c: a disk for the shards' logs, and machines that stop.
+ *
+ * The logs are the real ones (shard/aof.c, persist/aof_writer.c). What they ask of the ring, of
+ * core 0 and of the journal comes here instead, by the linker (--wrap): a write or a sync is kept,
+ * and is carried out in a later step that the seed draws, some writes only in part. New files are
+ * made, and handed out shard by shard, in such steps too.
+ *
+ *     file     |===== synced =====|===== written =====|~~ being written ~~|
+ *     kill -9                                          ^ torn here, at any byte
+ *     power                        ^ or here, each file for itself
+ *
+ * A crash does not end the history: what the disk would hold is copied, recovered and looked at
+ * (witness_disk.c), and the history goes on. So one history has many crashes.
+ */
+#include "disk.h"
+
+#include "core/heap.h"
+#include "shard/durable.h"
+#include "shard/persistence.h"
+
+#include <stdlib.h>
+
+/* The linker's names: what is called, and what it was before. */
+void __wrap_ring_write(struct ring *ring, struct ring_op *op, int fd, const struct iovec *vector,
+                       uint32_t vector_count, uint64_t offset);
+void __wrap_ring_sync(struct ring *ring, struct ring_op *op, int fd);
+void __wrap_ring_close(struct ring *ring, int fd);
+void __wrap_persistence_log_cut(struct persistence *persistence, uint64_t generation, char *bytes,
+                                size_t size);
+void __wrap_journal_close_group(struct shard *shard, const struct journal_part *part);
+void __real_journal_close_group(struct shard *shard, const struct journal_part *part);
+uint64_t __wrap_durable_part_begin(struct durable *durable);
+uint64_t __real_durable_part_begin(struct durable *durable);
+
+/* ---- what the logs ask for ---- */
+
+static struct sim_disk *
+disk_of_ring(struct ring *ring)
+{
+    return (struct sim_disk *)(void *)ring;
+}
+
+void
+__wrap_ring_write(struct ring *ring, struct ring_op *op, int fd, const struct iovec *vector,
+                  uint32_t vector_count, uint64_t offset)
+{
+    struct sim_disk *disk = disk_of_ring(ring);
+    struct disk_file *file = &disk->files[fd];
+    struct disk_write *write = &disk->shards[file->shard].write;
+    ASSERT(write->op == NULL && !file->is_closed && offset == file->bytes.size);
+    *write =
+        (struct disk_write){.op = op, .vector = vector, .vector_count = vector_count, .fd = fd};
+    for (uint32_t i = 0; i < vector_count; i++) {
+        write->size += vector[i].iov_len;
+    }
+}
+
+void
+__wrap_ring_sync(struct ring *ring, struct ring_op *op, int fd)
+{
+    struct sim_disk *disk = disk_of_ring(ring);
+    struct disk_file *file = &disk->files[fd];
+    struct disk_sync *sync = &disk->shards[file->shard].sync;
+    ASSERT(sync->op == NULL && !file->is_closed);
+    *sync = (struct disk_sync){.op = op, .fd = fd, .size = file->bytes.size};
+}
+
+void
+__wrap_ring_close(struct ring *ring, int fd)
+{
+    disk_of_ring(ring)->files[fd].is_closed = true;
+}
+
+void
+__wrap_persistence_log_cut(struct persistence *persistence, uint64_t generation, char *bytes,
+                           size_t size)
+{
+    struct sim_disk *disk = (struct sim_disk *)(void *)persistence;
+    struct disk_task *task = calloc(1, sizeof(*task));
+    ASSERT(task != NULL);
+    *task = (struct disk_task){.generation = generation, .bytes = bytes, .size = size};
+    if (disk->tasks_last == NULL) {
+        disk->tasks = task;
+    } else {
+        disk->tasks_last->next = task;
+    }
+    disk->tasks_last = task;
+}
+
+void
+__wrap_journal_close_group(struct shard *shard, const struct journal_part *part)
+{
+    struct sim_disk *disk = disk_of_ring(shard->ring);
+    const struct journal *journal = shard->journal_room;
+    if (disk == NULL) {
+        __real_journal_close_group(shard, part);
+        return;
+    }
+    uint32_t group_count = journal->group_count;
+    size_t offset = journal->closed_size;
+    bool is_told = (disk->sim->options.disk_faults & DISK_FAULT_NO_PARTS) == 0;
+    __real_journal_close_group(shard, is_told ? part : NULL);
+    if (journal->group_count > group_count) {
+        disk_group_closed(disk, shard, part, offset);
+    }
+    if (!journal->is_kept_open) {
+        disk->shards[shard->index].running = NULL;
+    }
+}
+
+uint64_t
+__wrap_durable_part_begin(struct durable *durable)
+{
+    struct shard *shard = container_of(durable, struct shard, durable);
+    const struct sim_disk *disk = disk_of_ring(shard->ring);
+    uint64_t id = __real_durable_part_begin(durable);
+    if (disk != NULL && (disk->sim->options.disk_faults & DISK_FAULT_NO_RELEASE) != 0) {
+        durable_part_complete(shard, id);
+        return 0;
+    }
+    return id;
+}
+
+/* ---- what happens on the disk ---- */
+
+static uint32_t
+file_add(struct sim_disk *disk, uint32_t shard, uint64_t generation)
+{
+    ASSERT(disk->file_count < DISK_FILES_MAX);
+    disk->files[disk->file_count] = (struct disk_file){.shard = shard, .generation = generation};
+    return disk->file_count++;
+}
+
+/** The manifest that names the cut's files is on disk. */
+static void
+task_run(struct sim_disk *disk)
+{
+    struct disk_task *task = disk->tasks;
+    if (task->bytes != NULL) {
+        struct disk_file *file = &disk->files[file_add(disk, 0, task->generation - 1)];
+        file->is_barrier = true;
+        sim_bytes_append(&file->bytes, task->bytes, task->size);
+        file->synced_size = task->size;
+    }
+    for (uint32_t i = 0; i < disk->sim->shape.shard_count; i++) {
+        struct disk_shard *shard = &disk->shards[i];
+        shard->opens[shard->open_count++] = (int)file_add(disk, i, task->generation);
+    }
+    disk->tasks = task->next;
+    if (disk->tasks == NULL) {
+        disk->tasks_last = NULL;
+    }
+    heap_free(task->bytes);
+    free(task);
+}
+
+static bool
+open_is_due(const struct sim_disk *disk, uint32_t index)
+{
+    const struct disk_shard *shard = &disk->shards[index];
+    const struct aof *aof = disk->sim->shards[index]->aof;
+    return shard->open_first < shard->open_count && aof != NULL &&
+           aof_writer_waiting_count(&aof->writer) > 0;
+}
+
+static void
+open_run(struct sim_disk *disk, uint32_t index)
+{
+    struct disk_shard *shard = &disk->shards[index];
+    struct aof_mail *mail = heap_alloc(sizeof(*mail));
+    *mail = (struct aof_mail){.kind = AOF_MAIL_OPEN, .fd = shard->opens[shard->open_first++]};
+    aof_receive(disk->sim->shards[index], mail);
+}
+
+/** The first `size` bytes of what is being written, appended. */
+static void
+write_copy(const struct disk_write *write, struct sim_bytes *bytes, size_t size)
+{
+    for (uint32_t i = 0; size > 0; i++) {
+        size_t part = MIN(size, write->vector[i].iov_len);
+        sim_bytes_append(bytes, write->vector[i].iov_base, part);
+        size -= part;
+    }
+}
+
+static void
+write_run(struct sim_disk *disk, uint32_t index)
+{
+    const struct disk_write write = disk->shards[index].write;
+    size_t size = write.size;
+    if (sim_below(disk->sim, 5) == 0) {
+        size = 1 + sim_below(disk->sim, (uint32_t)size);
+    }
+    write_copy(&write, &disk->files[write.fd].bytes, size);
+    disk->shards[index].write.op = NULL;
+    write.op->done(write.op, (int32_t)size);
+}
+
+static void
+sync_run(struct sim_disk *disk, uint32_t index)
+{
+    const struct disk_sync sync = disk->shards[index].sync;
+    struct disk_file *file = &disk->files[sync.fd];
+    file->synced_size = MAX(file->synced_size, sync.size);
+    disk->shards[index].sync.op = NULL;
+    sync.op->done(sync.op, 0);
+}
+
+bool
+sim_disk_step(struct sim *sim)
+{
+    struct sim_disk *disk = sim->disk;
+    enum { KIND_TASK, KIND_OPEN, KIND_WRITE, KIND_SYNC, KIND_CUT };
+    struct {
+        uint8_t kind;
+        uint8_t shard;
+    } found[1 + 4 * SIM_SHARDS_MAX];
+    uint32_t count = 0;
+    if (disk->tasks != NULL) {
+        found[count].shard = 0;
+        found[count++].kind = KIND_TASK;
+    }
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        const struct disk_shard *shard = &disk->shards[i];
+        const bool is_there[] = {[KIND_TASK] = false,
+                                 [KIND_OPEN] = open_is_due(disk, i),
+                                 [KIND_WRITE] = shard->write.op != NULL,
+                                 [KIND_SYNC] = shard->sync.op != NULL,
+                                 [KIND_CUT] = shard->is_cut_due};
+        for (uint8_t kind = KIND_OPEN; kind <= KIND_CUT; kind++) {
+            if (is_there[kind]) {
+                found[count].shard = (uint8_t)i;
+                found[count++].kind = kind;
+            }
+        }
+    }
+    if (count == 0) {
+        return false;
+    }
+    uint32_t drawn = sim_below(sim, count);
+    uint32_t index = found[drawn].shard;
+    switch (found[drawn].kind) {
+    case KIND_TASK:
+        task_run(disk);
+        break;
+    case KIND_OPEN:
+        open_run(disk, index);
+        break;
+    case KIND_WRITE:
+        write_run(disk, index);
+        break;
+    case KIND_SYNC:
+        sync_run(disk, index);
+        break;
+    default:
+        disk->shards[index].is_cut_due = false;
+        journal_cut(sim->shards[index], NULL);
+        break;
+    }
+    return true;
+}
+
+void
+sim_disk_flush(struct sim *sim, uint32_t index)
+{
+    struct shard *shard = sim->shards[index];
+    if (shard->aof == NULL) {
+        return;
+    }
+    aof_flush(shard);
+    if ((sim->options.disk_faults & DISK_FAULT_EARLY_ANSWERS) != 0) {
+        durable_written(shard, shard->durable.next_mark - 1);
+    }
+}
+
+void
+sim_disk_settle(struct sim *sim)
+{
+    bool is_busy;
+    do {
+        for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+            sim_disk_flush(sim, i);
+        }
+        is_busy = sim_disk_step(sim);
+    } while (is_busy);
+}
+
+void
+sim_disk_cut(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        if ((sim->options.disk_faults & DISK_FAULT_CUT_OPEN) != 0) {
+            sim->disk->shards[i].is_cut_due = true;
+        } else {
+            journal_cut(sim->shards[i], NULL);
+        }
+    }
+}
+
+/* ---- the machine stops ---- */
+
+/** Where the power leaves a file that has these bytes. */
+static size_t
+power_leaves(struct sim_disk *disk, const struct sim_bytes *bytes, size_t synced_size)
+{
+    static const char line[] = "#tessera check ";
+    size_t size = synced_size + sim_below(disk->sim, (uint32_t)(bytes->size - synced_size) + 1);
+    switch (sim_below(disk->sim, 4)) {
+    case 0:
+        return bytes->size;
+    case 1:
+        /* The end of a run: nothing tells that there was more. */
+        for (size_t at = size; at > synced_size; at--) {
+            if (bytes->size - at > sizeof(line) &&
+                memcmp(bytes->data + at, line, sizeof(line) - 1) == 0) {
+                const char *end = memchr(bytes->data + at, '\n', bytes->size - at);
+                return end == NULL ? size : (size_t)(end - bytes->data) + 1;
+            }
+        }
+        return synced_size;
+    default:
+        return size;
+    }
+}
+
+void
+sim_disk_crash(struct sim *sim)
+{
+    struct sim_disk *disk = sim->disk;
+    bool is_power_lost = sim_below(sim, 2) == 0;
+    struct sim_bytes *remains = calloc(MAX(disk->file_count, 1u), sizeof(*remains));
+    ASSERT(remains != NULL);
+    sim_say(sim, "%s", is_power_lost ? "the power fails" : "the process is killed");
+    for (uint32_t i = 0; i < disk->file_count; i++) {
+        const struct disk_file *file = &disk->files[i];
+        const struct disk_write *write = &disk->shards[file->shard].write;
+        sim_bytes_append(&remains[i], file->bytes.data, file->bytes.size);
+        if (write->op != NULL && write->fd == (int)i) {
+            write_copy(write, &remains[i], sim_below(sim, (uint32_t)write->size + 1));
+        }
+        if (is_power_lost && remains[i].size > file->synced_size) {
+            size_t size = power_leaves(disk, &remains[i], file->synced_size);
+            if (sim_below(sim, 8) == 0) {
+                memset(remains[i].data + size, 0, remains[i].size - size); /* blocks of zeros */
+            } else {
+                remains[i].size = size;
+            }
+        }
+    }
+    sim->totals->crash_count++;
+    disk_check(disk, remains, is_power_lost);
+    for (uint32_t i = 0; i < disk->file_count; i++) {
+        free(remains[i].data);
+    }
+    free(remains);
+}
+
+/* ---- life ---- */
+
+void
+sim_disk_create(struct sim *sim)
+{
+    struct sim_disk *disk = calloc(1, sizeof(*disk));
+    ASSERT(disk != NULL);
+    sim->disk = disk;
+    disk->sim = sim;
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        struct shard *shard = sim->shards[i];
+        shard->ring = (struct ring *)(void *)disk;
+        shard->persistence = (struct persistence *)(void *)disk;
+        aof_start(shard, DISK_GENERATION_FIRST);
+    }
+}
+
+void
+sim_disk_stop(struct sim *sim)
+{
+    sim_disk_settle(sim);
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        aof_stop(sim->shards[i]);
+    }
+    while (sim_disk_step(sim)) {
+    }
+}
+
+void
+sim_disk_destroy(struct sim *sim)
+{
+    struct sim_disk *disk = sim->disk;
+    for (uint32_t i = 0; i < disk->file_count; i++) {
+        free(disk->files[i].bytes.data);
+    }
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        free(disk->shards[i].groups);
+        sim->shards[i]->ring = NULL;
+        sim->shards[i]->persistence = NULL;
+    }
+    free(disk->barriers);
+    free(disk);
+    sim->disk = NULL;
+}
