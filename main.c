@@ -287,7 +287,8 @@ server_config_apply(void *context, struct worker *caller, const struct config *o
     if (now->maxclients > old->maxclients) {
         rc = server_clients_allow(server, now, error, error_size);
     }
-    if (rc == 0 && config_differs(old, now, "dir") && chdir(now->dir) < 0) {
+    /* Also where it stays the same: a folder that was deleted and made again is another one. */
+    if (rc == 0 && chdir(now->dir) < 0 && config_differs(old, now, "dir")) {
         rc = -errno;
         config_set_error(error, error_size, SLICE("dir"), strerror(-rc));
     }
@@ -324,10 +325,12 @@ thread_listen(struct server *server, struct worker *worker, uint32_t index)
     }
 }
 
-/** Rounds until all logs are written; a disk that does not take them has its time, then the
- * process ends without. */
+typedef uint32_t end_fn(struct worker *worker);
+
+/** Rounds until nobody has anything to do; a disk that does not take the logs has its time, then
+ * the process ends without. */
 static void
-thread_end_files(struct server *server, struct worker *worker, uint32_t index)
+thread_end_rounds(struct server *server, struct worker *worker, uint32_t index, end_fn *end)
 {
     int64_t deadline_ms = clock_unix_ms() + END_FILES_MS;
     for (uint32_t round = 0;; round++) {
@@ -341,7 +344,7 @@ thread_end_files(struct server *server, struct worker *worker, uint32_t index)
             }
             pthread_barrier_wait(&server->stopping);
         }
-        atomic_fetch_add(&server->settled[round % 3], worker_end_files(worker));
+        atomic_fetch_add(&server->settled[round % 3], end(worker));
         if (index == 0 && clock_unix_ms() > deadline_ms) {
             log_write(server->node.log, LOG_WARNING_LEVEL,
                       "The append only file could not be written to its end: exiting all the same, "
@@ -383,7 +386,8 @@ thread_end(struct server *server, struct worker *worker, uint32_t index)
             break;
         }
     }
-    thread_end_files(server, worker, index);
+    thread_end_rounds(server, worker, index, worker_end_requests);
+    thread_end_rounds(server, worker, index, worker_end_files);
     worker_destroy(worker);
 }
 

@@ -10,6 +10,7 @@ question disturbs the server while latencies are measured.
 
 import contextlib
 import os
+import select
 import shutil
 import statistics
 import subprocess
@@ -250,12 +251,16 @@ def wait_until_saved(server):
 
 
 def take_snapshot(server, meanwhile=lambda: time.sleep(0.002)):
-    """Seconds from BGSAVE until its file is there; `meanwhile` is called over and over until then.
-    The server is asked nothing more."""
+    """Seconds from BGSAVE until its file is there; `meanwhile` is called over and over until then,
+    also while the server does not answer because it forks. It is asked nothing more."""
     before, start = snapshot_number(server), time.monotonic()
-    server.client.command("BGSAVE")
-    while snapshot_number(server) in (before, None):
+    connection, is_answered = server.client.socket, False
+    connection.sendall(encode("BGSAVE"))
+    while not is_answered or snapshot_number(server) in (before, None):
         meanwhile()
+        if not is_answered and select.select([connection], [], [], 0)[0]:
+            server.client.reply()  # an error is raised
+            is_answered = True
         if time.monotonic() - start > SNAPSHOT_TIMEOUT_S:
             raise RuntimeError(f"{server.name}: the snapshot does not end")
     return time.monotonic() - start
@@ -406,8 +411,12 @@ def extra_once(lab, server, load_cpus, key_count, data_size):
 
     with pacing(lab, server, load_cpus, "-o", "set", "-n", key_count, "-d", SNAPSHOT_VALUE_SIZE,
                 "-r", EXTRA_RATE) as load:
-        time.sleep(lab.seconds(EXTRA_WARM_S))
-        look()
+        # What is freed under this load comes back to the system late: the highest of some seconds.
+        warm_s = lab.seconds(EXTRA_WARM_S)
+        time.sleep(warm_s / 2)
+        end = time.monotonic() + warm_s / 2
+        while time.monotonic() < end:
+            look()
         before = peak
         seconds = snapshot(server, look)
         look()

@@ -481,6 +481,19 @@ config_parse_string(const struct config_row *row, char **field, struct slice wor
     return true;
 }
 
+/** Pairs of seconds and changes; the numbers are checked already. */
+static bool
+config_is_save_list(const struct config_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i += 2) {
+        int64_t seconds;
+        if (!number_parse_i64(slice_of_string(list->items[i]), &seconds) || seconds < 1) {
+            return false;
+        }
+    }
+    return list->count % 2 == 0;
+}
+
 static bool
 config_parse_list(const struct config_row *row, struct config_list *field,
                   const struct slice *words, uint32_t word_count, struct config_reason *reason)
@@ -497,6 +510,10 @@ config_parse_list(const struct config_row *row, struct config_list *field,
             config_list_clear(&list);
             return false;
         }
+    }
+    if (row->check == config_check_save && !config_is_save_list(&list)) {
+        config_list_clear(&list);
+        return config_refuse(reason, "Invalid save parameters");
     }
     config_list_clear(field);
     *field = list;

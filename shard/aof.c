@@ -246,6 +246,9 @@ aof_cut(struct journal_reader *reader, const struct effects *barrier)
     struct aof *aof = container_of(reader, struct aof, reader);
     struct shard *shard = aof->shard;
     aof_writer_cut(&aof->writer);
+    aof->cut_offsets =
+        heap_realloc(aof->cut_offsets, (aof->cut_count + 1) * sizeof(*aof->cut_offsets));
+    aof->cut_offsets[aof->cut_count++] = aof->writer.appended_offset;
     /* The one between may hold what concerns all shards. */
     aof->generation += 2;
     if (shard->index == 0) {
@@ -254,7 +257,7 @@ aof_cut(struct journal_reader *reader, const struct effects *barrier)
         if (barrier != NULL) {
             bytes = barrier_format(aof, barrier, &size);
         }
-        persistence_log_cut(shard->persistence, aof->generation, bytes, size);
+        persistence_log_cut(shard->persistence, aof->generation, bytes, size, true);
     }
     append_head(aof);
     /* Who is answered behind the cut waits for the file behind it; who looks at what a flush has
@@ -311,6 +314,8 @@ settle(struct aof *aof)
     }
 }
 
+static void cuts_settle(struct aof *aof);
+
 void
 aof_flush(struct shard *shard)
 {
@@ -322,6 +327,9 @@ aof_flush(struct shard *shard)
         portion_add(aof, durable_portion(&shard->durable), aof->portion_offset);
     } else {
         aof_writer_flush(&aof->writer, policy_of(shard), shard->now_ms);
+    }
+    if (UNLIKELY(aof->cut_count > 0)) {
+        cuts_settle(aof); /* there may have been nothing to sync */
     }
 }
 
@@ -340,10 +348,26 @@ mail_home(struct aof *aof, struct aof_mail *mail)
     router_post(aof->shard->router, 0, MAIL_AOF, &mail->mail);
 }
 
+/** Tell core 0 of each cut before which all is on disk: only then may what comes behind it be
+ * named. */
+static void
+cuts_settle(struct aof *aof)
+{
+    while (aof->cut_count > 0 && aof->cut_offsets[0] <= aof->writer.synced_offset) {
+        aof->cut_count--;
+        memmove(aof->cut_offsets, aof->cut_offsets + 1,
+                aof->cut_count * sizeof(*aof->cut_offsets));
+        struct aof_mail *mail = heap_alloc(sizeof(*mail));
+        *mail = (struct aof_mail){.kind = AOF_MAIL_CUT};
+        mail_home(aof, mail);
+    }
+}
+
 static void
 aof_advanced(void *owner)
 {
     struct aof *aof = owner;
+    cuts_settle(aof);
     if (UNLIKELY(aof->is_recovering)) {
         aof->is_recovering = false;
         struct aof_mail *mail = heap_alloc(sizeof(*mail));
@@ -377,6 +401,7 @@ aof_closed(void *owner)
     durable_written(shard, UINT64_MAX);
     aof_writer_destroy(&aof->writer);
     heap_free(aof->portions);
+    heap_free(aof->cut_offsets);
     shard->aof = NULL;
     struct aof_mail *mail = heap_alloc(sizeof(*mail));
     *mail = (struct aof_mail){.kind = AOF_MAIL_CLOSED};
@@ -448,7 +473,7 @@ aof_start(struct shard *shard, uint64_t generation)
     shard->aof = aof;
     append_head(aof);
     if (shard->index == 0) {
-        persistence_log_cut(shard->persistence, generation, NULL, 0);
+        persistence_log_cut(shard->persistence, generation, NULL, 0, false);
     }
     journal_reader_add(shard, &aof->reader);
     aof_configure(shard);

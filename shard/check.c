@@ -163,7 +163,7 @@ name_compare(const void *left, const void *right)
     return strcmp(*(char *const *)left, *(char *const *)right);
 }
 
-/** Paths of all that is in a folder, sorted. False: it cannot be read. */
+/** Paths of all that is in a folder, sorted, put behind none. False: it cannot be read. */
 static bool
 names_read(struct check *check, const char *path, char ***names, uint32_t *count)
 {
@@ -173,8 +173,6 @@ names_read(struct check *check, const char *path, char ***names, uint32_t *count
     }
     uint32_t capacity = 0;
     const struct dirent *entry;
-    *names = NULL;
-    *count = 0;
     while (*count < NAMES_MAX && (entry = readdir(folder)) != NULL) {
         if (entry->d_name[0] == '.') {
             continue;
@@ -206,8 +204,8 @@ is_folder(const char *path)
 static uint32_t
 folder_look(struct check *check, const char *path, uint32_t depth)
 {
-    char **names;
-    uint32_t count;
+    char **names = NULL;
+    uint32_t count = 0;
     uint32_t found = 0;
     if (!names_read(check, path, &names, &count)) {
         return 1;
@@ -223,7 +221,8 @@ folder_look(struct check *check, const char *path, uint32_t depth)
     }
     for (uint32_t i = 0; i < count && !has_manifest; i++) {
         const char *base = strrchr(names[i], '/') + 1;
-        if (name_ends(base, ".rdb") && strncmp(base, "temp-", 5) != 0) {
+        bool is_data = name_ends(base, ".rdb") || name_ends(base, ".aof");
+        if (is_data && strncmp(base, "temp-", 5) != 0 && !is_folder(names[i])) {
             file_look(check, names[i]);
             found++;
         } else if (depth > 0 && is_folder(names[i])) {

@@ -25,7 +25,7 @@ enum check_mode {
  * Check `path` and tell about it on `out`, in lines of text:
  *
  *     an AOF folder or its manifest    all files of it, and what recovery makes of them together
- *     any other folder                 the RDB files in it and the AOF folders below it
+ *     any other folder                 the RDB and AOF files in it, and the AOF folders below it
  *     an RDB file, a single AOF file
  *
  * All files of a folder are cut at one consistent point, and what goes is kept beside. CHECK_FIX

@@ -9,7 +9,7 @@
  *
  * What is decided here is what a server decides that starts on the folder (shard/loader_files.c),
  * by the same functions. A fix cuts what such a server would cut, so that the two come to the same
- * keys; it closes the files of ours besides, so that redis-server may append to them.
+ * keys; it closes the last file besides, so that redis-server may append to it.
  *
  * Nothing is fixed where a file is refused, missing or holds a command that nobody knows: what
  * would go then is more than an unfinished write, and a backup may have it.

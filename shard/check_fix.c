@@ -3,13 +3,14 @@
  *
  * --fix does what a server does that starts on the folder: each log is cut where its last write is
  * incomplete, and all of them so that every transaction is in all of its files or in none. The
- * bytes that go are kept in a file beside. All files are closed, so that redis-server may append to
- * them. Afterwards everything is looked at once more.
+ * bytes that go are kept in a file beside. The last file is closed, so that redis-server may append
+ * to it. Afterwards everything is looked at once more.
  *
  * --give-up does so where recovery refuses, since something was lost that had been on disk: marks
- * of what was on disk are not believed then, and every transaction is looked for in all files,
- * also those that were complete once. A log of ours ends at its damage; where redis-server has
- * written it everything ends, as its files hold keys of every slot.
+ * of what was on disk are not believed then. Every transaction is looked for in all files, also
+ * those that were complete once; and where one is not there any more the files end in front of it,
+ * whatever the policy was, since others have seen it. A log of ours ends at its damage; where
+ * redis-server has written it everything ends, as its files hold keys of every slot.
  *
  * If the process ends in the middle the files that are done stay as they are, and another run comes
  * to the same point.
@@ -42,12 +43,14 @@ name_beside(char *out, size_t size, const char *path, const char *ending)
     return false;
 }
 
-/** Of ours, whole, and nothing says so: redis-server must not append to it. */
+/** The file to which redis-server would append is of ours, and does not say that it may. */
 static bool
-lacks_closing(const struct aof_checked *file)
+lacks_closing(const struct aof_check *aof, uint32_t index)
 {
+    const struct aof_checked *file = &aof->files[index];
     const struct recovery_segment *segment = &file->segment;
-    return segment->is_ours && file->verdict.end > 0 && segment->closed_end == 0;
+    return index + 1 == aof->count && segment->is_ours && file->verdict.end > 0 &&
+           segment->closed_end == 0;
 }
 
 static bool
@@ -81,15 +84,16 @@ fix_file(struct aof_check *aof, const struct aof_checked *file)
         .verdict = &file->verdict,
     };
     uint64_t cut_size = 0;
+    bool changes = recovery_file_changes(&file->verdict);
     int rc = -ENAMETOOLONG;
     if (name_beside(aside, sizeof(aside), file->path, ".cut") &&
         name_beside(temporary, sizeof(temporary), file->path, ".temp")) {
-        rc = recovery_file_repair(&changed, aside, temporary, false, &cut_size);
+        rc = recovery_file_repair(&changed, aside, temporary, !changes, &cut_size);
     }
     if (rc < 0) {
         return check_error(aof->check, file->path, rc, "cannot be fixed");
     }
-    if (!recovery_file_changes(&file->verdict)) {
+    if (!changes) {
         check_say(aof->check, "%s: closed, so that redis-server may append to it", file->path);
     } else {
         check_say(aof->check, "%s: %" PRIu64 " bytes are cut off; what stood there is kept in %s",
@@ -103,7 +107,7 @@ fix_all(struct aof_check *aof)
 {
     for (uint32_t i = 0; i < aof->count; i++) {
         const struct aof_checked *file = &aof->files[i];
-        if (file->is_decided && (recovery_file_changes(&file->verdict) || lacks_closing(file)) &&
+        if (file->is_decided && (recovery_file_changes(&file->verdict) || lacks_closing(aof, i)) &&
             !fix_file(aof, file)) {
             return false;
         }
@@ -128,6 +132,10 @@ scan_again(struct aof_checked *file, bool ends_at_group)
         recovery_place(&file->segment, file->generation, file->shard);
     }
     file->segment.synced = 0;
+    for (uint32_t i = 0; i < file->segment.part_count; i++) {
+        /* It may have been complete, and others have built on it: it cannot be left out alone. */
+        file->segment.parts[i].policy = AOF_POLICY_NO;
+    }
 }
 
 static void

@@ -244,7 +244,7 @@ parse_batch(struct client *client, uint32_t count_max, struct ring_buffer **buff
 }
 
 /** What the session says about the request that is started next. */
-static void
+static inline __attribute__((always_inline)) void
 adopt_session(struct session *session, struct request *request, int64_t now_ms)
 {
     request->db = session->db;

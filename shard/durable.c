@@ -13,7 +13,10 @@
  *
  * A part of a transaction over several shards is worth nothing without the others: after a crash
  * recovery cuts this shard's file in front of it. So what comes behind a part is safe only when all
- * shards have theirs, and the coordinator says so (MAIL_RELEASE).
+ * shards have theirs, and the coordinator says so (MAIL_RELEASE). That goes for parts too: one that
+ * stands behind another part which is not complete is cut off with it. Its owner says so with its
+ * DONE, and the transaction is answered when that owner says DONE once more, after MAIL_RELEASE, as
+ * soon as the part is safe.
  *
  * Marks, not offsets: what follows is the journal's affair alone, and a reader may add bytes of its
  * own (checksums) without anybody having to count them.
@@ -72,10 +75,16 @@ queue_post(struct shard *shard, struct durable_queue *queue, uint64_t mark)
     }
 }
 
-void
+uint64_t
 durable_hold(struct durable *durable, uint64_t mark, uint32_t to, struct mail *mail)
 {
-    queue_push(&durable->held, mark, to, mail);
+    struct durable_queue *queue = &durable->held;
+    if (queue->count > 0) {
+        uint32_t last = (queue->first + queue->count - 1) % queue->capacity;
+        mark = MAX(mark, queue->mails[last].mark);
+    }
+    queue_push(queue, mark, to, mail);
+    return mark;
 }
 
 void
@@ -129,6 +138,19 @@ durable_part_begin(struct durable *durable)
     return durable->part_id + durable->part_count++;
 }
 
+static uint32_t
+part_at(const struct durable *durable, uint64_t id)
+{
+    ASSERT(id >= durable->part_id && id - durable->part_id < durable->part_count);
+    return (uint32_t)((durable->part_first + (id - durable->part_id)) % durable->part_capacity);
+}
+
+uint64_t
+durable_part_mark(const struct durable *durable, uint64_t id)
+{
+    return id == 0 ? 0 : durable->parts[part_at(durable, id)].mark;
+}
+
 void
 durable_part_complete(struct shard *shard, uint64_t id)
 {
@@ -136,10 +158,7 @@ durable_part_complete(struct shard *shard, uint64_t id)
     if (id == 0) {
         return;
     }
-    ASSERT(id >= durable->part_id && id - durable->part_id < durable->part_count);
-    uint32_t at =
-        (uint32_t)((durable->part_first + (id - durable->part_id)) % durable->part_capacity);
-    durable->parts[at].is_complete = true;
+    durable->parts[part_at(durable, id)].is_complete = true;
     safe_advance(shard);
 }
 

@@ -20,6 +20,7 @@ struct hold {
     struct lock_request request;
     struct mail wound;
     struct loan *loan; /* the coordinator's, readable while its mail is here or lent to it */
+    uint64_t grant_mark; /* what stays behind the grant waits for it; see router_answer() */
     uint16_t coordinator;
     bool is_wound_out; /* the wound's node is under way */
     bool is_over;      /* returned; only waits for the wound's node */
@@ -62,7 +63,8 @@ hold_grant(struct router *router, struct hold *hold)
     if (!router_fault_hit(router, ROUTER_FAULT_EARLY_WATCH)) {
         loan->is_dirty = loan->is_watched && watch_is_dirty(shard, loan->session_id);
     }
-    router_answer(router, mark, hold->coordinator, MAIL_GRANT, &loan->mail);
+    hold->grant_mark =
+        router_answer(router, mark, hold->coordinator, MAIL_GRANT, &loan->mail);
 }
 
 /** Entries of exclusive views are nobody else's: they are home before the commit moves them. */
@@ -110,7 +112,8 @@ hold_wound(void *context, struct lock_request *younger)
     ASSERT(!hold->is_wound_out);
     hold->is_wound_out = true;
     router->shard->counters.wound_count++;
-    router_post(router, hold->coordinator, MAIL_WOUND, &hold->wound);
+    /* The grant may still wait for the disk: the wound has to come behind it. */
+    router_answer(router, hold->grant_mark, hold->coordinator, MAIL_WOUND, &hold->wound);
 }
 
 void
@@ -220,9 +223,11 @@ loan_journal(struct shard *shard, struct loan *loan)
         return;
     }
     loan->part_id = 0;
+    loan->is_behind = false;
     if (shard->journal != NULL && loan->is_part) {
         journal_close_group(shard, &loan->part_record);
         loan->part_id = shard->journal_room->part_id;
+        loan->is_behind = durable_part_is_behind(&shard->durable);
     } else {
         journal_close(shard);
     }
@@ -356,10 +361,11 @@ lender_release(struct router *router, struct loan *loan)
     struct hold *hold = loan->is_kept ? loan->hold : NULL;
     uint64_t part_id = loan->part_id;
     uint16_t coordinator = loan->mail.from;
+    uint64_t mark = loan->is_behind ? durable_part_mark(&router->shard->durable, part_id) : 0;
     if (hold != NULL) {
         loan_unlock(router, loan);
     }
-    router_post(router, coordinator, MAIL_DONE, &loan->mail);
+    router_answer(router, mark, coordinator, MAIL_DONE, &loan->mail);
     if (hold != NULL) {
         hold_serve(router, hold);
     }

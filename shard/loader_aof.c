@@ -407,6 +407,14 @@ resolve_one_key(const struct loader *loader, const struct aof_item *item, struct
     }
 }
 
+/** Also PFCOUNT, which reads and keeps the count in the key: redis-server logs that. */
+static bool
+is_changing(const struct command *command)
+{
+    return (command->flags & CMD_WRITE) != 0 ||
+           (command->key_spec_count > 0 && (command->key_specs[0].flags & KEY_RW) != 0);
+}
+
 static bool
 meet_command(struct loader *loader, const struct aof_item *item)
 {
@@ -423,7 +431,7 @@ meet_command(struct loader *loader, const struct aof_item *item)
     router_resolve(shard, &request);
     const struct command *command = request.command;
     if (LIKELY(request.key_index != REQUEST_KEYS_MANY)) {
-        return request.owner != shard->index || (command->flags & CMD_WRITE) == 0 ||
+        return request.owner != shard->index || !is_changing(command) ||
                play_own(loader, item, &request);
     }
     if (UNLIKELY(command == NULL)) {
@@ -432,7 +440,7 @@ meet_command(struct loader *loader, const struct aof_item *item)
     if (command == load->select) {
         return meet_select(loader, item);
     }
-    if ((command->flags & CMD_WRITE) == 0 || command->run == NULL) {
+    if (!is_changing(command) || command->run == NULL) {
         /* MULTI and EXEC; and what changes nothing. */
         return true;
     }

@@ -67,6 +67,8 @@ cut_part(struct part *part)
     if (cut->job != NULL) {
         snapshot_cut(shard, cut->job);
     }
+    shard_tell(shard);
+    atomic_fetch_add_explicit(&cut->change_count, shard->change_count, memory_order_relaxed);
 }
 
 static void
@@ -274,7 +276,7 @@ snapshot_saved(struct persistence *persistence, int error)
     persistence->has_save_failed = error != 0;
     persistence->last_save_time_s = (now_ms - save->start_ms + 999) / 1000;
     if (error == 0) {
-        persistence->save_count++;
+        persistence->save_count += persistence->reload_part == NULL;
         persistence->last_save_s = now_ms / 1000;
         persistence->saved_change_count = save->start_change_count;
     }

@@ -48,6 +48,7 @@ struct cut {
     bool is_flush;       /* empty all databases */
     bool begins_load;    /* deadlines do not count from now on */
     bool ends_load;
+    _Atomic uint64_t change_count; /* of all shards, as of the cut */
 };
 
 typedef void persistence_done_fn(struct persistence *persistence, int32_t result);
@@ -83,6 +84,7 @@ struct save {
 /** New files for all shards, in order of the cuts. */
 struct log_task {
     struct log_task *next;
+    uint64_t cut_number; /* shards that have told of so many cuts may have it */
     uint64_t generation; /* of the shards' files; what is between has one less */
     char *bytes;         /* to stand between: a flush, a swap; NULL: nothing */
     size_t size;
@@ -122,6 +124,7 @@ struct log_file {
 struct log_shard {
     struct log_file *files; /* newest first */
     uint64_t next_number;
+    uint64_t cut_count; /* before which all is on disk */
     bool is_failed;
 };
 
@@ -131,6 +134,7 @@ struct logs {
     bool is_ending;
     uint32_t open_count; /* shards whose log has not ended */
     uint64_t generation; /* of the newest files that were asked for */
+    uint64_t cut_count;  /* since the logs began */
     struct aof_manifest manifest;
     struct log_task *tasks;
     struct log_task *tasks_last;

@@ -296,12 +296,26 @@ task_done(struct persistence *persistence, int32_t result)
     task_start(persistence);
 }
 
+/** Is all before the cut on disk, at every shard? What follows a flush or a swap is worth nothing
+ * without what was before it. */
+static bool
+is_cut_settled(const struct persistence *persistence, uint64_t cut_number)
+{
+    for (uint32_t i = 0; i < persistence->node->shard_count; i++) {
+        if (persistence->logs.shards[i].cut_count < cut_number) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /** The manifest is one thing at a time: tasks and a new base follow each other. */
 static void
 task_start(struct persistence *persistence)
 {
     struct logs *logs = &persistence->logs;
-    if (logs->tasks == NULL || logs->is_task_running || logs->task_retry_ms != 0) {
+    if (logs->tasks == NULL || logs->is_task_running || logs->task_retry_ms != 0 ||
+        !is_cut_settled(persistence, logs->tasks->cut_number)) {
         return;
     }
     logs->is_task_running = true;
@@ -314,7 +328,8 @@ logs_add(struct persistence *persistence, uint64_t generation, char *bytes, size
 {
     struct logs *logs = &persistence->logs;
     struct log_task *task = heap_alloc(sizeof(*task));
-    *task = (struct log_task){.generation = generation, .bytes = bytes, .size = size};
+    *task = (struct log_task){
+        .generation = generation, .bytes = bytes, .size = size, .cut_number = logs->cut_count};
     logs->generation = generation;
     if (logs->tasks_last == NULL) {
         logs->tasks = task;
@@ -326,8 +341,11 @@ logs_add(struct persistence *persistence, uint64_t generation, char *bytes, size
 }
 
 void
-persistence_log_cut(struct persistence *persistence, uint64_t generation, char *bytes, size_t size)
+persistence_log_cut(struct persistence *persistence, uint64_t generation, char *bytes, size_t size,
+                    bool is_behind_files)
 {
+    struct logs *logs = &persistence->logs;
+    logs->cut_count += is_behind_files;
     logs_add(persistence, generation, bytes, size);
 }
 
@@ -356,6 +374,7 @@ logs_begin(struct persistence *persistence, bool is_listed)
     logs->open_count = persistence->node->shard_count;
     /* The files themselves are asked for at the cut: aof_start(). */
     logs->generation = logs->manifest.generation_last + 2;
+    logs->cut_count = 0;
 }
 
 /* ---- a new base ---- */
@@ -563,6 +582,10 @@ logs_receive(struct persistence *persistence, struct aof_mail *mail)
     case AOF_MAIL_RECOVERED:
         persistence->logs.shards[mail->shard].is_failed = false;
         log_settle(persistence);
+        break;
+    case AOF_MAIL_CUT:
+        persistence->logs.shards[mail->shard].cut_count++;
+        task_start(persistence);
         break;
     case AOF_MAIL_CLOSED:
         shard_closed(persistence);

@@ -186,6 +186,7 @@ cut_done(struct persistence *persistence, int32_t result)
     struct save *save = &persistence->save;
     (void)result;
     save->state = SAVE_WALKING;
+    save->start_change_count = atomic_load(&persistence->cut.change_count);
     save->cut_generation = persistence->cut.generation;
     save->cut_log_size = persistence_log_size(persistence);
     if (save->over_count == save->job->shard_count) {
@@ -227,7 +228,6 @@ open_done(struct persistence *persistence, int32_t result)
     job->write = ring_write_chunk;
     save->over_count = 0;
     save->state = SAVE_CUTTING;
-    save->start_change_count = persistence_change_count(persistence);
     persistence->cut.job = job;
     if (persistence->cut.log == LOG_BEGINS) {
         logs_begin(persistence, false);

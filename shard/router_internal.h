@@ -61,17 +61,18 @@ router_post(struct router *router, uint32_t to, enum mail_kind kind, struct mail
     router->shard->counters.mail_sent_count++;
 }
 
-/** An answer that may leave when `mark` is safe (shard/durable.h). */
-static inline void
+/** An answer that may leave when `mark` is safe (shard/durable.h). Returns the mark with which
+ * further mail stays behind it. */
+static inline uint64_t
 router_answer(struct router *router, uint64_t mark, uint32_t to, enum mail_kind kind,
               struct mail *mail)
 {
     if (LIKELY(durable_is_safe(&router->shard->durable, mark))) {
         router_post(router, to, kind, mail);
-        return;
+        return mark;
     }
     mail->kind = (uint8_t)kind;
-    durable_hold(&router->shard->durable, mark, to, mail);
+    return durable_hold(&router->shard->durable, mark, to, mail);
 }
 
 /* ---- batch.c ---- */
@@ -112,6 +113,7 @@ struct loan {
     bool is_dirty;      /* GRANT's answer: one was changed */
     bool is_part;       /* RETURN: several owners journal it, each its part */
     bool is_kept;       /* RETURN: the keys stay lent until MAIL_RELEASE */
+    bool is_behind;     /* DONE: at this owner an older part is not complete yet */
     uint8_t step;       /* enum loan_step: what MAIL_STEP asks for */
     uint8_t shard_mode; /* enum lock_mode */
     uint64_t ticket;

@@ -5,6 +5,7 @@
 #include "shard/shard.h"
 
 #include "core/heap.h"
+#include "shard/aof.h"
 #include "shard/block.h"
 #include "shard/change.h"
 #include "shard/commandlog.h"
@@ -21,6 +22,8 @@
 #include "shard/stats.h"
 #include "shard/tracking.h"
 #include "shard/watch.h"
+
+#include <stdatomic.h>
 
 void
 shard_create(struct shard *shard, struct node *node, uint32_t index, const struct config *config,
@@ -173,4 +176,18 @@ shard_collect(struct shard *shard, uint32_t step_count_max)
 {
     bool is_done = keyspace_collect(&shard->keyspace, step_count_max);
     return tracking_collect(shard, step_count_max) && is_done;
+}
+
+void
+shard_tell(struct shard *shard)
+{
+    struct shard_told *told = &shard->told;
+    atomic_store_explicit(&told->change_count, shard->change_count, memory_order_relaxed);
+    atomic_store_explicit(&told->memory_size, shard->memory.used_size, memory_order_relaxed);
+    if (shard->aof != NULL) {
+        const struct aof_writer *writer = &shard->aof->writer;
+        atomic_store_explicit(&told->aof_size, writer->appended_offset, memory_order_relaxed);
+        atomic_store_explicit(&told->aof_written_size, writer->written_offset,
+                              memory_order_relaxed);
+    }
 }

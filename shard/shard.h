@@ -198,6 +198,9 @@ void shard_destroy(struct shard *shard);
 /** The first half of it: all is freed but the memory's own books, which must be even then. */
 void shard_clear(struct shard *shard);
 
+/** Put into `told` what core 0 wants to know now and then. The shard's thread. */
+void shard_tell(struct shard *shard);
+
 /** Remove keys whose deadline is not after now_ms, touching at most `step_count_max`. Returns how
  * many it touched. Owner thread. */
 uint32_t shard_expire(struct shard *shard, uint32_t step_count_max);

@@ -632,21 +632,27 @@ finish_closed(struct router *router, struct transaction *transaction)
     lane_emit(lane);
 }
 
-/** All owners have what it changed in their files. The last thing to do but for what is closed. */
-static void
-transaction_safe(struct router *router, struct transaction *transaction)
+/** All owners have their parts in their files: tell them. Returns whether that makes them safe:
+ * not where an older part may still be cut off, and this one with it. */
+static bool
+parts_release(struct router *router, struct transaction *transaction)
 {
-    struct lane *lane = transaction->lane;
-    transaction->is_journaled = false;
-    if (transaction->has_parts) {
-        transaction->has_parts = false;
-        transaction->home_count = 0;
-        for (uint32_t i = 0; i < transaction->loan_count; i++) {
-            router_post(router, transaction->loans[i].owner, MAIL_RELEASE,
-                        &transaction->loans[i].mail);
-        }
+    bool is_safe = true;
+    transaction->has_parts = false;
+    transaction->home_count = 0;
+    for (uint32_t i = 0; i < transaction->loan_count; i++) {
+        is_safe &= !transaction->loans[i].is_behind;
+        router_post(router, transaction->loans[i].owner, MAIL_RELEASE, &transaction->loans[i].mail);
     }
-    lane_item_done(lane, &transaction->item);
+    return is_safe;
+}
+
+/** What it changed is safe. The last thing to do but for what is closed. */
+static void
+transaction_safe(struct transaction *transaction)
+{
+    transaction->is_journaled = false;
+    lane_item_done(transaction->lane, &transaction->item);
 }
 
 void
@@ -664,13 +670,15 @@ transaction_done(struct router *router, struct loan *loan)
         return;
     }
     if (UNLIKELY(transaction->is_journaled)) {
-        bool has_parts = transaction->has_parts;
         struct lane *lane = transaction->lane;
-        transaction_safe(router, transaction);
-        if (has_parts) {
-            lane_emit(lane);
+        if (transaction->has_parts) {
+            if (parts_release(router, transaction)) {
+                transaction_safe(transaction);
+                lane_emit(lane);
+            }
             return; /* they come home once more */
         }
+        transaction_safe(transaction);
         /* Its end is here: lane_emit() must not find it. */
         transaction->home_count--;
         lane_emit(lane);

@@ -316,21 +316,6 @@ worker_run_clients(void *owner)
     return client_room_run(&worker->room);
 }
 
-/** Numbers that core 0 wants to know now and then. */
-static void
-shard_tell(struct shard *shard)
-{
-    struct shard_told *told = &shard->told;
-    atomic_store_explicit(&told->change_count, shard->change_count, memory_order_relaxed);
-    atomic_store_explicit(&told->memory_size, shard->memory.used_size, memory_order_relaxed);
-    if (shard->aof != NULL) {
-        const struct aof_writer *writer = &shard->aof->writer;
-        atomic_store_explicit(&told->aof_size, writer->appended_offset, memory_order_relaxed);
-        atomic_store_explicit(&told->aof_written_size, writer->written_offset,
-                              memory_order_relaxed);
-    }
-}
-
 static void
 worker_tick(struct worker *worker)
 {
@@ -647,22 +632,43 @@ worker_settle(struct worker *worker)
     return count + mail_is_waiting(exchange, core);
 }
 
-uint32_t
-worker_end_files(struct worker *worker)
+/** A turn of the end. Returns what there was to do. */
+static uint32_t
+end_turn(struct worker *worker)
 {
     struct shard *shard = &worker->shard;
     if (shard->snapshot != NULL) {
         snapshot_abandon(shard);
     }
+    ring_wait(worker->ring, END_WAIT_NS);
+    shard->now_ms = clock_unix_ms();
+    if (shard->persistence != NULL) {
+        persistence_tick_end(shard->persistence);
+    }
+    return worker_settle(worker);
+}
+
+uint32_t
+worker_end_requests(struct worker *worker)
+{
+    struct shard *shard = &worker->shard;
+    const struct durable *durable = &shard->durable;
+    if (shard->aof != NULL && !shard->aof->is_closing) {
+        aof_flush(shard);
+    }
+    uint32_t count = end_turn(worker);
+    return count + durable->held.count + durable->parts_out.count +
+           (router_pending_count(shard) > 0);
+}
+
+uint32_t
+worker_end_files(struct worker *worker)
+{
+    struct shard *shard = &worker->shard;
     if (shard->aof != NULL && !shard->aof->is_closing) {
         aof_stop(shard);
     }
-    ring_wait(worker->ring, END_WAIT_NS);
-    if (shard->persistence != NULL) {
-        shard->now_ms = clock_unix_ms();
-        persistence_tick_end(shard->persistence);
-    }
-    uint32_t count = worker_settle(worker);
+    uint32_t count = end_turn(worker);
     return count + (shard->aof != NULL) + (shard->snapshot != NULL) +
            (shard->persistence != NULL && persistence_is_working(shard->persistence));
 }

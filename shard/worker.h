@@ -76,6 +76,10 @@ void worker_run(struct worker *worker);
 void worker_close(struct worker *worker);
 /** Handle the mail that is still under way. Returns how much work there was. */
 uint32_t worker_settle(struct worker *worker);
+/** Like worker_settle(), and what was answered only when it is in the log goes on: until all cores
+ * return 0 there are requests under way, whose changes the log has to have. */
+uint32_t worker_end_requests(struct worker *worker);
+
 /** Write what is left of the log, give up a snapshot; mail may be needed for it. Again and again,
  * until it returns 0 on all workers. */
 uint32_t worker_end_files(struct worker *worker);

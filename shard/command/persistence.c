@@ -45,6 +45,13 @@ has_error(struct call *call)
     return error != NULL;
 }
 
+/** In MULTI redis-server puts off what it would fork for, and says so. */
+static bool
+is_put_off(const struct call *call)
+{
+    return call->parts[0].number == ANSWER_SCHEDULED || (call->flags & CALL_IN_MULTI) != 0;
+}
+
 static void
 ok_run(struct call *call)
 {
@@ -90,7 +97,7 @@ bgsave_run(struct call *call)
     if (has_error(call)) {
         return;
     }
-    bool is_scheduled = call->parts[0].number == ANSWER_SCHEDULED;
+    bool is_scheduled = is_put_off(call);
     reply_simple(call->reply,
                  is_scheduled ? "Background saving scheduled" : "Background saving started");
 }
@@ -127,7 +134,7 @@ bgrewriteaof_run(struct call *call)
     if (has_error(call)) {
         return;
     }
-    bool is_scheduled = call->parts[0].number == ANSWER_SCHEDULED;
+    bool is_scheduled = is_put_off(call);
     reply_simple(call->reply, is_scheduled ? "Background append only file rewriting scheduled"
                                            : "Background append only file rewriting started");
 }

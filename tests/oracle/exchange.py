@@ -88,6 +88,7 @@ class Exchange:
                 print(f"kept: {path}", flush=True)
             else:
                 shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path + ".before", ignore_errors=True)
 
     def start(self, shards, path, words=()):
         """redis-server (`shards` REDIS) or Tessera on that data folder."""
@@ -271,6 +272,7 @@ def stop(run, server, client):
 def relay(run, seed, path, runners, first_commands, wanted=None):
     """The folder goes from server to server; what the last one had."""
     began_ms = time.time() * 1000
+    failed = run.failed
     for number, shards in enumerate(runners):
         rng = random.Random(f"relay {seed} {number}")
         base = run.where
@@ -296,12 +298,26 @@ def relay(run, seed, path, runners, first_commands, wanted=None):
             raise
         finally:
             server.stop()
-        if shards != REDIS:
+        if shards == REDIS:
+            wanted = loaded_by_redis(run, path)
+        else:
             check_log(run, path)
+        if run.options.keep and run.failed == failed:
+            shutil.rmtree(path + ".before", ignore_errors=True)
+            shutil.copytree(path, path + ".before")
         run.where = base
         if run.enough:
             break
     return wanted
+
+
+def loaded_by_redis(run, path):
+    """What redis-server finds in its own folder, a copy of it: not all of what a stream knows of its
+    groups is in its log."""
+    with run.folder() as copy:
+        shutil.copytree(os.path.join(path, "appendonlydir"), os.path.join(copy, "appendonlydir"))
+        with run.start(REDIS, copy, ["--appendonly", "yes"]) as server, server.client() as client:
+            return data.picture(client, has_seen=False)
 
 
 def check_log(run, path):
@@ -346,8 +362,8 @@ def write_old(run, seed, path, preamble, now_ms):
             rewrite(run, server, client)
         data.send(client, data.mutations(rng, f"old {seed}", MUTATION_COUNT // 2, False))
         client.ask("DISCARD")
-        wanted = data.picture(client, has_seen=False)
         stop(run, server, client)
+    wanted = loaded_by_redis(run, path)
     folder = os.path.join(path, "appendonlydir")
     names = sorted(name for name in os.listdir(folder) if not name.endswith(".manifest"))
     names.sort(key=lambda name: ".base." not in name)
@@ -456,7 +472,7 @@ def play_replies(run, _):
         with run.folder() as ours, run.folder() as theirs:
             with run.start(shards, ours, words) as server, run.start(REDIS, theirs, words) as peer:
                 folders = [os.path.join(path, "gone") for path in (ours, theirs)]
-                exchange_replies.play(run, server, peer, folders)
+                exchange_replies.play(run, server, peer, folders, is_whole=shards == run.shards[1])
 
 
 def arguments():

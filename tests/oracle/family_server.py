@@ -97,12 +97,28 @@ CONFIG_VALUES = {
     b"databases": (b"16", b"17"),
     b"no-such-directive": (b"1", b""),
     b"latency-tracking": (b"yes", b"no", b"x"),
+    b"appendfsync": (b"always", b"everysec", b"no", b"never", b"EVERYSEC", b""),
+    b"no-appendfsync-on-rewrite": (b"yes", b"no", b"x"),
+    b"auto-aof-rewrite-percentage": (b"0", b"100", b"-1", b"2147483648", b"x"),
+    b"auto-aof-rewrite-min-size": (b"64mb", b"0", b"1tb", b"-1", b"x"),
+    b"aof-load-truncated": (b"yes", b"no", b"x"),
+    b"aof-use-rdb-preamble": (b"yes", b"no", b""),
+    b"aof-timestamp-enabled": (b"yes", b"no", b"x"),
+    b"stop-writes-on-bgsave-error": (b"yes", b"no", b"x"),
+    b"rdbcompression": (b"yes", b"no", b"x"),
+    b"rdbchecksum": (b"yes", b"no"),
+    b"appendfilename": (b"a", b""),
+    b"dbfilename": (b"a", b"a/b"),
 }
 CONFIG_NAMES = sorted(CONFIG_VALUES)
 CONFIG_RESTORED = [b"maxclients", b"10000", b"timeout", b"0", b"client-query-buffer-limit", b"1gb",
                    b"proto-max-bulk-len", b"512mb", b"client-output-buffer-limit", b"normal 0 0 0",
                    b"protected-mode", b"yes", b"loglevel", b"notice", b"tcp-keepalive", b"300",
-                   b"hz", b"10", b"latency-tracking", b"yes"]
+                   b"hz", b"10", b"latency-tracking", b"yes", b"appendfsync", b"everysec",
+                   b"no-appendfsync-on-rewrite", b"no", b"auto-aof-rewrite-percentage", b"100",
+                   b"auto-aof-rewrite-min-size", b"64mb", b"aof-load-truncated", b"yes",
+                   b"aof-use-rdb-preamble", b"yes", b"aof-timestamp-enabled", b"no",
+                   b"stop-writes-on-bgsave-error", b"yes", b"rdbcompression", b"yes"]
 
 
 def do_config_set(v):

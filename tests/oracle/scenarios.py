@@ -24,7 +24,7 @@ SCAN_KEYS = 1200
 SCAN_MAX_CALLS = 20000
 
 INFO_SECTIONS = (b"server", b"clients", b"memory", b"stats", b"cpu", b"keyspace", b"cluster",
-                 b"commandstats", b"errorstats")
+                 b"commandstats", b"errorstats", b"persistence")
 
 
 class Both:
@@ -258,7 +258,7 @@ INFO_OWN = {
     b"stats": {b"expire_cycle_cpu_milliseconds", b"reply_buffer_shrinks", b"reply_buffer_expands"},
     # No thread is the main one.
     b"cpu": {b"used_cpu_sys_main_thread", b"used_cpu_user_main_thread"},
-    b"keyspace": set(), b"cluster": set(),
+    b"keyspace": set(), b"cluster": set(), b"persistence": set(),
 }
 
 

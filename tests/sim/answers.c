@@ -176,11 +176,15 @@ void
 sim_witness_answers(struct sim_conn *conn)
 {
     struct output *output = &conn->wire->output;
-    if (!output_is_empty(output)) {
+    sim_conn_release(conn);
+    uint64_t open_size = conn->wire->send_limit - conn->wire->taken_size;
+    uint64_t taken_size = MIN(output->byte_count, open_size);
+    if (taken_size > 0) {
         char *bytes = output_flatten(output);
-        sim_bytes_append(&conn->text, bytes, output->byte_count);
+        sim_bytes_append(&conn->text, bytes, taken_size);
         heap_free(bytes);
-        output_consume(output, output->byte_count);
+        output_consume(output, taken_size);
+        conn->wire->taken_size += taken_size;
     }
     struct sim *sim = conn->sim;
     for (;;) {

@@ -6,6 +6,7 @@
 
 #include "core/ring.h"
 #include "shard/block.h"
+#include "shard/durable.h"
 #include "shard/execute.h"
 #include "shard/multi.h"
 #include "shard/router.h"
@@ -57,6 +58,9 @@ sim_conn_create(struct sim *sim, uint32_t index)
     session_create(&wire->session, conn->shard, index + 1, sim->now_ms);
     wire->session.protocol = conn->protocol;
     output_create(&wire->output);
+    wire->taken_size = 0;
+    wire->send_limit = UINT64_MAX;
+    wire->held_mark = 0;
     lane_create(&wire->lane, conn->shard, &wire->session, &wire->output, &conn_lane_ops);
 }
 
@@ -183,6 +187,41 @@ drop_large_memory(const struct sim_conn *conn, const struct request *requests, u
     }
 }
 
+/** What lies behind `size` bytes of the output leaves when `mark` is safe. */
+static void
+conn_hold(struct sim_conn *conn, uint64_t mark, uint64_t size)
+{
+    struct sim_wire *wire = conn->wire;
+    if (!conn->sim->shape.has_crash || durable_is_safe(&conn->shard->durable, mark)) {
+        return;
+    }
+    if (wire->held_mark == 0) {
+        wire->send_limit = size;
+    }
+    wire->held_mark = MAX(wire->held_mark, mark);
+}
+
+void
+sim_conn_release(struct sim_conn *conn)
+{
+    struct sim_wire *wire = conn->wire;
+    if (wire->held_mark != 0 && durable_is_safe(&conn->shard->durable, wire->held_mark)) {
+        wire->held_mark = 0;
+        wire->send_limit = UINT64_MAX;
+    }
+}
+
+uint32_t
+sim_conn_held_count(const struct sim *sim)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        const struct sim_conn *conn = &sim->conns[i];
+        count += !conn->is_abandoned && conn->wire->held_mark != 0;
+    }
+    return count;
+}
+
 /** As a client does it: parse some, start each, put back what may not start. */
 void
 sim_conn_turn(struct sim *sim, struct sim_conn *conn)
@@ -198,6 +237,8 @@ sim_conn_turn(struct sim *sim, struct sim_conn *conn)
     sim_say(sim, "turn of c%u at %u", conn->index, conn->shard->index);
     conn->is_ready = false;
     bool has_more = conn->arrived_count - first > count;
+    uint64_t size = conn->wire->taken_size + conn->wire->output.byte_count;
+    uint64_t outer = durable_begin(&conn->shard->durable);
     struct slice *argv;
     struct ring_buffer *buffer = fill_buffer(&conn->ops[first], count, &argv);
     struct slice *next = argv;
@@ -218,6 +259,7 @@ sim_conn_turn(struct sim *sim, struct sim_conn *conn)
     conn->is_ready |= has_more;
     conn->is_put_off = conn->started_count - first < count;
     router_lane_end(conn->shard, &conn->wire->lane);
+    conn_hold(conn, durable_end(&conn->shard->durable, outer), size);
     if (buffer->ref_count == 1) {
         memset(buffer->data, '#', buffer->size);
     }

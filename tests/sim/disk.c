@@ -127,7 +127,11 @@ __wrap_durable_part_begin(struct durable *durable)
 static uint32_t
 file_add(struct sim_disk *disk, uint32_t shard, uint64_t generation)
 {
-    ASSERT(disk->file_count < DISK_FILES_MAX);
+    if (disk->file_count == disk->file_capacity) {
+        disk->file_capacity = MAX(disk->file_capacity * 2, 64u);
+        disk->files = realloc(disk->files, disk->file_capacity * sizeof(*disk->files));
+        ASSERT(disk->files != NULL);
+    }
     disk->files[disk->file_count] = (struct disk_file){.shard = shard, .generation = generation};
     return disk->file_count++;
 }
@@ -144,8 +148,7 @@ task_run(struct sim_disk *disk)
         file->synced_size = task->size;
     }
     for (uint32_t i = 0; i < disk->sim->shape.shard_count; i++) {
-        struct disk_shard *shard = &disk->shards[i];
-        shard->opens[shard->open_count++] = (int)file_add(disk, i, task->generation);
+        (void)file_add(disk, i, task->generation);
     }
     disk->tasks = task->next;
     if (disk->tasks == NULL) {
@@ -155,13 +158,25 @@ task_run(struct sim_disk *disk)
     free(task);
 }
 
+/** The shard's next file that was made and not handed out; -1: none. */
+static int
+open_find(const struct sim_disk *disk, uint32_t index)
+{
+    uint32_t opened_count = disk->shards[index].opened_count;
+    for (uint32_t i = 0; i < disk->file_count; i++) {
+        const struct disk_file *file = &disk->files[i];
+        if (!file->is_barrier && file->shard == index && opened_count-- == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 static bool
 open_is_due(const struct sim_disk *disk, uint32_t index)
 {
-    const struct disk_shard *shard = &disk->shards[index];
     const struct aof *aof = disk->sim->shards[index]->aof;
-    return shard->open_first < shard->open_count && aof != NULL &&
-           aof_writer_waiting_count(&aof->writer) > 0;
+    return aof != NULL && aof_writer_waiting_count(&aof->writer) > 0 && open_find(disk, index) >= 0;
 }
 
 static void
@@ -169,7 +184,8 @@ open_run(struct sim_disk *disk, uint32_t index)
 {
     struct disk_shard *shard = &disk->shards[index];
     struct aof_mail *mail = heap_alloc(sizeof(*mail));
-    *mail = (struct aof_mail){.kind = AOF_MAIL_OPEN, .fd = shard->opens[shard->open_first++]};
+    *mail = (struct aof_mail){.kind = AOF_MAIL_OPEN, .fd = open_find(disk, index)};
+    shard->opened_count++;
     aof_receive(disk->sim->shards[index], mail);
 }
 
@@ -289,6 +305,10 @@ sim_disk_settle(struct sim *sim)
 void
 sim_disk_cut(struct sim *sim)
 {
+    if (sim->disk->cut_count++ == DISK_CUTS_MAX) {
+        sim->disk->cut_count--;
+        return;
+    }
     for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
         if ((sim->options.disk_faults & DISK_FAULT_CUT_OPEN) != 0) {
             sim->disk->shards[i].is_cut_due = true;
@@ -397,6 +417,7 @@ sim_disk_destroy(struct sim *sim)
         sim->shards[i]->persistence = NULL;
     }
     free(disk->barriers);
+    free(disk->files);
     free(disk);
     sim->disk = NULL;
 }

@@ -10,7 +10,8 @@
 #include "shard/aof.h"
 #include "shard/journal.h"
 
-#define DISK_FILES_MAX 1024
+/** Cuts that nobody has asked for, in one history. */
+#define DISK_CUTS_MAX 6
 /** The first file's; one more cut, two more. */
 #define DISK_GENERATION_FIRST 2
 
@@ -71,9 +72,7 @@ struct disk_barrier {
 struct disk_shard {
     struct disk_write write;
     struct disk_sync sync;
-    uint32_t open_first; /* files of its own that wait to be handed out: in `opens` */
-    uint32_t open_count;
-    int opens[DISK_FILES_MAX];
+    uint32_t opened_count; /* files that were handed out */
     struct disk_group *groups;
     uint32_t group_count;
     uint32_t group_capacity;
@@ -88,8 +87,10 @@ struct disk_shard {
 struct sim_disk {
     struct sim *sim;
     struct disk_shard shards[SIM_SHARDS_MAX];
-    struct disk_file files[DISK_FILES_MAX]; /* in the order of the manifest */
+    struct disk_file *files; /* in the order of the manifest */
     uint32_t file_count;
+    uint32_t file_capacity;
+    uint32_t cut_count;
     struct disk_task *tasks;
     struct disk_task *tasks_last;
     struct disk_barrier *barriers;

@@ -456,6 +456,14 @@ draw_shape(struct sim *sim, struct random *random)
     if (sim->options.shard_count != 0) {
         shape->shard_count = sim->options.shard_count;
     }
+    if (sim->options.is_crash) {
+        shape->has_crash = true;
+        shape->has_journal = true;
+        shape->crash_often = 4 + draw_below(&draw, 60);
+        static const enum config_appendfsync policies[] = {
+            CONFIG_APPENDFSYNC_ALWAYS, CONFIG_APPENDFSYNC_EVERYSEC, CONFIG_APPENDFSYNC_NO};
+        shape->appendfsync = policies[draw_below(&draw, ARRAY_COUNT(policies))];
+    }
     if (sim->options.is_flood) {
         shape->conn_count = 2;
         shape->op_count_max = 12000;
@@ -557,6 +565,7 @@ sim_history_destroy(struct sim *sim)
             free(conn->ops[j].seen);
             free(conn->ops[j].topics);
             free(conn->ops[j].orders);
+            free(conn->ops[j].found_groups);
             free(conn->ops[j].expected.data);
         }
         free(conn->ops);

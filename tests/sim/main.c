@@ -1,7 +1,9 @@
 /*
  * main.c: histories by the thousand.
  *
- *     sim [--seeds 1000] [--seed 1] [--shards n] [--flood] [--fault name] [-v]
+ *     sim [--seeds 1000] [--seed 1] [--shards n] [--flood] [--crash] [--fault name] [-v]
+ *
+ * With --crash each history has a disk, and machines that stop.
  *
  * With --seed alone one history is replayed, -v tells all that happens in it. TESSERA_SIM_SEEDS
  * takes the place of --seeds where that is not given.
@@ -28,6 +30,7 @@ static const struct fault {
     const char *name;
     uint32_t router;
     uint32_t lock;
+    uint32_t disk;
 } faults[] = {
     {"hold-back", .router = ROUTER_FAULT_NO_HOLD_BACK},
     {"singles-first", .router = ROUTER_FAULT_NO_SINGLES_FIRST},
@@ -44,6 +47,11 @@ static const struct fault {
     {"push-last", .router = ROUTER_FAULT_EARLY_PUSH},
     {"wound", .lock = LOCK_FAULT_NO_WOUND},
     {"place", .lock = LOCK_FAULT_NO_PLACE},
+    {"answer-last", .disk = DISK_FAULT_EARLY_ANSWERS},
+    {"part-release", .disk = DISK_FAULT_NO_RELEASE},
+    {"part-kept", .disk = DISK_FAULT_NO_LOCKS},
+    {"part-lines", .disk = DISK_FAULT_NO_PARTS},
+    {"cut-closed", .disk = DISK_FAULT_CUT_OPEN},
 };
 
 struct arguments_read {
@@ -56,8 +64,8 @@ struct arguments_read {
 static int
 usage(void)
 {
-    fprintf(stderr, "sim [--seeds count] [--seed first] [--shards n] [--flood] [--fault name] "
-                    "[-v]\n");
+    fprintf(stderr, "sim [--seeds count] [--seed first] [--shards n] [--flood] [--crash] "
+                    "[--fault name] [-v]\n");
     return 2;
 }
 
@@ -78,6 +86,10 @@ read_arguments(struct arguments_read *out, int argc, char **argv)
         }
         if (strcmp(argv[i], "--flood") == 0) {
             out->options.is_flood = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--crash") == 0) {
+            out->options.is_crash = true;
             continue;
         }
         if (value == NULL) {
@@ -121,6 +133,8 @@ run_seeds(const struct arguments_read *arguments, volatile uint64_t *seed,
     if (arguments->fault != NULL) {
         options.router_faults = arguments->fault->router;
         options.lock_faults = arguments->fault->lock;
+        options.disk_faults = arguments->fault->disk;
+        options.is_crash |= options.disk_faults != 0;
     }
     for (uint64_t i = 0; i < arguments->seed_count; i++) {
         *seed = options.seed;
@@ -190,6 +204,10 @@ report(const struct sim_totals *totals)
         {"messages heard", totals->heard_count},
         {"values kept", totals->kept_count},
         {"invalidations heard", totals->invalidated_count},
+        {"crashes", totals->crash_count},
+        {"groups of the journals then", totals->crash_group_count},
+        {"of them lost", totals->crash_lost_count},
+        {"of them left out", totals->crash_dropped_count},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         printf("%10llu %s\n", (unsigned long long)rows[i].count, rows[i].name);
@@ -209,8 +227,9 @@ main(int argc, char **argv)
     uint64_t seed = 0;
     struct sim_totals totals = {0};
     if (!run_seeds(&arguments, &seed, &totals)) {
-        fprintf(stderr, "replay it with: sim --seed %llu%s -v\n", (unsigned long long)seed,
-                arguments.options.is_flood ? " --flood" : "");
+        fprintf(stderr, "replay it with: sim --seed %llu%s%s -v\n", (unsigned long long)seed,
+                arguments.options.is_flood ? " --flood" : "",
+                arguments.options.is_crash ? " --crash" : "");
         return 1;
     }
     report(&totals);

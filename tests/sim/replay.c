@@ -66,6 +66,10 @@ reader_read(struct journal_reader *reader, const struct journal *journal)
     struct effect effect;
     effect_reader_create(&effects, &journal->effects);
     for (uint32_t i = 0; i < journal->group_count; i++) {
+        if (sim_reader->sim->disk != NULL) {
+            sim_disk_group(sim_reader->sim, sim_reader->shard->index, sim_reader->sim->log.count,
+                           journal->groups[i].effect_count);
+        }
         for (uint32_t j = 0; j < journal->groups[i].effect_count; j++) {
             bool is_there = effect_read(&effects, &effect);
             ASSERT(is_there);
@@ -84,6 +88,9 @@ reader_cut(struct journal_reader *reader, const struct effects *barrier)
     sim_reader->generation += 2;
     if (barrier == NULL) {
         return;
+    }
+    if (sim_reader->sim->disk != NULL) {
+        sim_disk_barrier(sim_reader->sim, sim_reader->shard->index, sim_reader->generation - 1);
     }
     effect_reader_create(&effects, barrier);
     while (effect_read(&effects, &effect)) {
@@ -116,6 +123,12 @@ sim_log_collect(struct sim *sim, uint32_t index)
     if (!sim->shape.has_journal) {
         return;
     }
+    if (sim->disk != NULL) {
+        if (sim_below(sim, 2) == 0) {
+            sim_disk_flush(sim, index);
+        }
+        return;
+    }
     uint64_t before = shard->durable.next_mark - 1;
     journal_read(shard);
     (void)durable_portion(&shard->durable); /* a cut may have read before */
@@ -127,6 +140,10 @@ sim_log_collect(struct sim *sim, uint32_t index)
 void
 sim_log_settle(struct sim *sim)
 {
+    if (sim->disk != NULL) {
+        sim_disk_settle(sim);
+        return;
+    }
     for (uint32_t i = 0; i < sim->shape.shard_count && sim->shape.has_journal; i++) {
         sim_log_collect(sim, i);
         durable_written(sim->shards[i], sim->shards[i]->durable.next_mark - 1);

@@ -21,6 +21,7 @@
  */
 #include "sim.h"
 
+#include "shard/aof.h"
 #include "shard/block.h"
 #include "shard/lock.h"
 #include "shard/router.h"
@@ -56,6 +57,8 @@ static const char *const mail_names[] = {
     [MAIL_BLOCK_CANCEL] = "BLOCK_CANCEL",
     [MAIL_BLOCK_HOME] = "BLOCK_HOME",
     [MAIL_TRACKING] = "TRACKING",
+    [MAIL_RELEASE] = "RELEASE",
+    [MAIL_AOF] = "AOF",
 };
 
 void
@@ -105,12 +108,21 @@ sim_receive(void *context, struct mail *mail)
     struct delivery *delivery = context;
     struct sim *sim = delivery->sim;
     sim_say(sim, "%u -> %u %s", mail->from, delivery->to, mail_names[mail->kind]);
+    if (mail->kind == MAIL_AOF) {
+        sim->shards[delivery->to]->counters.mail_received_count++;
+        heap_free(container_of(mail, struct aof_mail, mail));
+        return;
+    }
+    if (mail->kind == MAIL_RETURN) {
+        sim_disk_returned(sim, delivery->to, loan_of_mail(mail));
+    }
     if (mail->kind == MAIL_RETURN ||
         (mail->kind == MAIL_STEP && loan_of_mail(mail)->step == LOAN_COMMIT)) {
         sim_witness_returned(sim, delivery->to, loan_of_mail(mail));
     }
     bool is_known = router_receive(sim->shards[delivery->to], mail);
     ASSERT(is_known);
+    sim_disk_forget(sim, delivery->to);
 }
 
 static uint64_t
@@ -293,7 +305,47 @@ held_count(const struct sim *sim)
     for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
         count += sim->shards[i]->durable.held.count + sim->shards[i]->durable.parts_out.count;
     }
-    return count;
+    return count + sim_conn_held_count(sim);
+}
+
+/** No shard has anything under way for anybody. */
+static bool
+is_all_home(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        if (lock_table_request_count(sim->shards[i]->locks) != 0) {
+            return false;
+        }
+    }
+    return mail_under_way(sim) == 0;
+}
+
+static void
+disk_step(struct sim *sim)
+{
+    if (sim_below(sim, 3) == 0) {
+        (void)sim_disk_step(sim);
+    }
+    if (sim_below(sim, sim->shape.crash_often) == 0) {
+        sim_disk_crash(sim);
+    }
+    bool is_open = (sim->options.disk_faults & DISK_FAULT_CUT_OPEN) != 0;
+    if (sim_below(sim, 50) == 0 && (is_open || is_all_home(sim))) {
+        sim_disk_cut(sim);
+    }
+    for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+        sim_disk_forget(sim, i);
+    }
+}
+
+static void
+take_answers(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
+        if (!sim->conns[i].is_abandoned) {
+            sim_witness_answers(&sim->conns[i]);
+        }
+    }
 }
 
 /** False: nothing can happen any more. */
@@ -301,12 +353,16 @@ static bool
 sim_step(struct sim *sim)
 {
     sim->step_count++;
+    if (sim->disk != NULL) {
+        disk_step(sim);
+    }
     struct sim_conn *turn = sim_conn_pick(sim, sim_conn_wants_turn);
     struct sim_conn *arrival = sim_conn_pick(sim, sim_conn_may_arrive);
     uint64_t mail_count = mail_under_way(sim);
     if (turn == NULL && arrival == NULL && mail_count == 0) {
         bool is_anybody_held = held_count(sim) > 0;
         sim_log_settle(sim);
+        take_answers(sim);
         return is_anybody_held;
     }
     uint32_t drawn = sim_below(sim, 100);
@@ -323,11 +379,7 @@ sim_step(struct sim *sim)
     } else if (arrival != NULL) {
         sim_conn_arrive(sim, arrival);
     }
-    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
-        if (!sim->conns[i].is_abandoned) {
-            sim_witness_answers(&sim->conns[i]);
-        }
-    }
+    take_answers(sim);
     sim_wait_look(sim);
     if (mail_under_way(sim) == 0 && held_count(sim) == 0) {
         sim_wait_check(sim);
@@ -361,11 +413,7 @@ sim_rouse(struct sim *sim)
         sim_wait_unblock(conn, sim_below(sim, 2) == 0);
     }
     sim->step_count++;
-    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
-        if (!sim->conns[i].is_abandoned) {
-            sim_witness_answers(&sim->conns[i]);
-        }
-    }
+    take_answers(sim);
     return true;
 }
 
@@ -456,11 +504,7 @@ deliver_all(struct sim *sim)
             flush_mail(sim);
         }
     }
-    for (uint32_t i = 0; i < sim->shape.conn_count; i++) {
-        if (!sim->conns[i].is_abandoned) {
-            sim_witness_answers(&sim->conns[i]);
-        }
-    }
+    take_answers(sim);
 }
 
 static void
@@ -486,6 +530,9 @@ sim_check_end(struct sim *sim)
     if (sim->shape.has_journal && !sim->has_failed) {
         sim_log_check(sim);
     }
+    if (sim->disk != NULL && !sim->has_failed) {
+        sim_disk_crash(sim);
+    }
 }
 
 static void
@@ -504,6 +551,9 @@ sim_create(struct sim *sim, const struct sim_options *options, const struct comm
     sim->config->databases = SIM_DATABASES;
     sim->config->pipeline_order =
         sim->shape.is_strict ? CONFIG_PIPELINE_ORDER_STRICT : CONFIG_PIPELINE_ORDER_OVERLAP;
+    if (sim->shape.has_crash) {
+        sim->config->appendfsync = sim->shape.appendfsync;
+    }
     sim->node = sim_node_new(count, table);
     sim->exchange = exchange_new(count);
     sim_shards_create(sim->shards, sim->node, sim->config, sim->exchange, options->seed);
@@ -513,6 +563,9 @@ sim_create(struct sim *sim, const struct sim_options *options, const struct comm
         if (sim->shape.has_journal) {
             sim_log_follow(sim, i);
         }
+    }
+    if (sim->shape.has_crash) {
+        sim_disk_create(sim);
     }
     for (uint32_t db = 0; db < SIM_DATABASES; db++) {
         sim_model_flush(&sim->model, db);
@@ -536,6 +589,9 @@ sim_destroy(struct sim *sim)
         sim_cache_destroy(&conn->cache);
     }
     sim_log_settle(sim);
+    if (sim->disk != NULL) {
+        sim_disk_stop(sim);
+    }
     for (uint32_t i = 0; i < sim->shape.shard_count && sim->shape.has_journal; i++) {
         sim_log_leave(sim, i);
     }
@@ -548,6 +604,9 @@ sim_destroy(struct sim *sim)
                 mail_receive_from(sim->exchange, to, from, UINT32_MAX, sim_receive, &delivery);
             }
         }
+    }
+    if (sim->disk != NULL) {
+        sim_disk_destroy(sim);
     }
     if (!sim_shards_destroy(sim->shards, sim->shape.shard_count)) {
         sim_fail(sim, "end: the shards leave memory behind");

@@ -329,6 +329,7 @@ struct sim_shape {
     bool has_priorities;  /* links by a priority that changes now and then */
     bool has_crash;       /* the journals are written to a disk, and the machine stops */
     uint32_t crash_often; /* once in so many steps */
+    enum config_appendfsync appendfsync;
     uint32_t tag_percent; /* keys that share a slot with the one before */
 };
 

@@ -263,6 +263,7 @@ witness_run(struct call *call)
 {
     struct sim_op *op = op_of_row(call->command);
     call->command = op->real;
+    sim_disk_run(op, call);
     op_enter(op);
     if (op->kind == KIND_CLOSED || op->kind == KIND_GATHER) {
         if (op->kind == KIND_CLOSED) {
