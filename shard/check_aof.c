@@ -392,6 +392,9 @@ folder_look(struct check *check, const char *manifest_path)
     if (rc < 0) {
         check_say(check, "%s", manifest_path);
         check_problem(check, UINT64_MAX, "%s", error);
+        if (check->mode != CHECK_LOOK) {
+            check_say(check, "nothing is changed: a manifest is text, and can be mended by hand");
+        }
         return;
     }
     char *folder = path_copy(manifest_path);

@@ -4,9 +4,9 @@ round, and both then have the same data; also what both answer to commands about
     exchange.py [--seed N] [--rounds N] [--shards 1,2,5] [--io-backend io_uring,epoll]
                 [--only rdb,log,old,reload,fields,replies] [--keep]
 
-A snapshot goes round: one server writes it, redis-server and Tessera with each number of shards load
-it, what they have is compared with each other and with what the writer had, and one of them writes
-the next. A folder of logs goes from hand to hand as in a relay: each server loads it, is compared
+A snapshot goes round: one server writes it, redis-server and Tessera with each number of shards
+load it, what they have is compared with each other and with what the writer had, and one of them
+writes the next. A folder of logs goes from hand to hand as in a relay: each server loads it, is compared
 with what the server before had, goes on writing (random commands, transactions, rewrites of both
 kinds, emptied and swapped databases), and stops. redis-check-rdb and redis-check-aof look at
 whatever Tessera leaves. Everything that chance decides follows from the seed, which is printed.
@@ -103,7 +103,8 @@ class Exchange:
         """Words of the command line: mostly the defaults."""
         words = []
         for name, values in LIMITS.items():
-            words += [f"--{name}", values[0] if self.rng.random() < 0.7 else self.rng.choice(values)]
+            words += [f"--{name}",
+                      values[0] if self.rng.random() < 0.7 else self.rng.choice(values)]
         return words
 
     def checked(self, tool, *words):
@@ -113,7 +114,8 @@ class Exchange:
             return
         result = subprocess.run([program, *words], capture_output=True, text=True, timeout=60,
                                 check=False)
-        self.check(f"{tool} {os.path.basename(words[0])}", result.returncode == 0, result.stdout[-1000:])
+        self.check(f"{tool} {os.path.basename(words[0])}", result.returncode == 0,
+                   result.stdout[-1000:])
 
 
 def name_of(shards):
@@ -192,15 +194,17 @@ def load_and_look(run, shards, path, words, policy, *, saves=False):
         found = data.picture(client, has_access=access_word(policy))
         if saves:
             save(run, server, client)
-        complaints = [line for line in server.log().splitlines() if " # " in line and "WARNING" not in line
+        complaints = [line for line in server.log().splitlines() if " # " in line
+                      and "WARNING" not in line
                       and "Redis" not in line and "Configuration loaded" not in line
                       and "Server initialized" not in line]
-        run.check(f"{name_of(shards)} loads without complaint", not complaints, "\n".join(complaints[:5]))
+        run.check(f"{name_of(shards)} loads without complaint", not complaints,
+                  "\n".join(complaints[:5]))
         return found
 
 
 def snapshot_round(run, giver, commands, policy):
-    """giver -> redis-server and all numbers of shards -> the last of them writes -> redis-server."""
+    """giver -> redis-server and all numbers of shards; the last of them writes -> redis-server."""
     words = [*run.limits(), "--maxmemory-policy", policy]
     run.where = f"rdb from {name_of(giver)}, {policy}"
     with run.folder() as path:
@@ -236,13 +240,15 @@ def play_rdb(run, seed):
 def log_words(rng):
     return ["--appendonly", "yes", "--appendfsync", rng.choice(("always", "everysec", "no")),
             "--aof-use-rdb-preamble", rng.choice(("yes", "no")),
-            "--aof-timestamp-enabled", rng.choice(("yes", "no")), "--auto-aof-rewrite-percentage", "0"]
+            "--aof-timestamp-enabled", rng.choice(("yes", "no")), "--auto-aof-rewrite-percentage",
+            "0"]
 
 
 def mutate(run, rng, shards, server, client, seed):
     """Random commands, with rewrites of both kinds between them."""
     for number in range(rng.randint(1, 3)):
-        data.send(client, data.mutations(rng, f"{seed}/{number}", MUTATION_COUNT // 2, shards != REDIS))
+        data.send(client, data.mutations(rng, f"{seed}/{number}", MUTATION_COUNT // 2,
+                                         shards != REDIS))
         client.ask("DISCARD")
         if rng.random() < 0.5:
             client.call("CONFIG", "SET", "aof-use-rdb-preamble", rng.choice(("yes", "no")))
@@ -261,7 +267,7 @@ def mutate(run, rng, shards, server, client, seed):
 
 def stop(run, server, client):
     """A clean end: nothing of the log may be missing then."""
-    if run.rng.random() < 0.5 and not os.environ.get("TERM_ONLY"):
+    if run.rng.random() < 0.5:
         client.send("SHUTDOWN")
         client.closed_within(SAVE_TIMEOUT_S)
     else:
@@ -312,8 +318,8 @@ def relay(run, seed, path, runners, first_commands, wanted=None):
 
 
 def loaded_by_redis(run, path):
-    """What redis-server finds in its own folder, a copy of it: not all of what a stream knows of its
-    groups is in its log."""
+    """What redis-server finds in its own folder, a copy of it: not all of what a stream knows of
+    its groups is in its log."""
     with run.folder() as copy:
         shutil.copytree(os.path.join(path, "appendonlydir"), os.path.join(copy, "appendonlydir"))
         with run.start(REDIS, copy, ["--appendonly", "yes"]) as server, server.client() as client:
@@ -339,8 +345,8 @@ def play_log(run, seed):
 
 
 def play_old(run, seed):
-    """What redis-server wrote before it had folders: one file, with and without a snapshot in front,
-    made of a folder's files. redis-server itself says what is in it."""
+    """What redis-server wrote before it had folders: one file, with and without a snapshot in
+    front, made of a folder's files. redis-server itself says what is in it."""
     now_ms = int(time.time() * 1000)
     for preamble in ("yes", "no", "none"):
         run.where = f"old file, preamble {preamble}"
@@ -349,13 +355,15 @@ def play_old(run, seed):
             shutil.copy(os.path.join(path, "appendonly.aof"), other)
             runners = (run.rng.choice(run.shards), REDIS)
             relay(run, f"old {seed} {preamble}", path, runners, None, wanted)
-            relay(run, f"old {seed} {preamble} redis", other, (REDIS, run.rng.choice(run.shards)), None, wanted)
+            relay(run, f"old {seed} {preamble} redis", other, (REDIS, run.rng.choice(run.shards)),
+                  None, wanted)
 
 
 def write_old(run, seed, path, preamble, now_ms):
     """appendonly.aof in the folder, of a base and what came behind it; what it has."""
     rng = random.Random(f"old {seed}")
-    words = ["--appendonly", "yes", "--aof-use-rdb-preamble", "no" if preamble == "none" else preamble]
+    words = ["--appendonly", "yes", "--aof-use-rdb-preamble",
+             "no" if preamble == "none" else preamble]
     with run.start(REDIS, path, words) as server, server.client() as client:
         data.send(client, data.values(rng, VALUE_COUNT // 2, now_ms))
         if preamble != "none":
@@ -389,7 +397,8 @@ def play_reload(run, seed):
             client.ask("DISCARD")
             time.sleep(PAST_MS / 1000)
             wanted = data.picture(client, has_seen=False)
-            for words in (("RELOAD",), ("RELOAD", "NOSAVE"), ("RELOAD", "MERGE", "NOFLUSH"), ("LOADAOF",),
+            for words in (("RELOAD",), ("RELOAD", "NOSAVE"), ("RELOAD", "MERGE", "NOFLUSH"),
+                          ("LOADAOF",),
                           ("reload", "noflush", "nosave", "merge"), ("LOADAOF",)):
                 reply = client.ask("DEBUG", *words)
                 if run.check(f"DEBUG {words}", reply == b"OK", repr(reply)):
@@ -432,7 +441,8 @@ def play_fields(run, seed):
                     names = [b"f%d" % i for i in range(rng.choice((1, 2, 20, 600)))]
                     client.call("HSET", key, *data.pairs(names, names))
                     for name in rng.sample(names, rng.randint(0, len(names))):
-                        client.call("HPEXPIREAT", key, now_ms + rng.randint(10**7, 10**12), "FIELDS", 1, name)
+                        client.call("HPEXPIREAT", key, now_ms + rng.randint(10**7, 10**12),
+                                    "FIELDS", 1, name)
                     client.call("HPEXPIRE", key, 100, "FIELDS", 1, names[-1])
                     if number == 20 and log == "yes":
                         rewrite(run, server, client)
@@ -449,13 +459,15 @@ def play_fields(run, seed):
                 stop(run, server, client)
             for shards in run.shards:
                 with run.start(shards, path, words) as server, server.client() as client:
-                    run.same(f"on {name_of(shards)}", wanted, fields_picture(client), is_strict=False)
+                    run.same(f"on {name_of(shards)}", wanted, fields_picture(client),
+                             is_strict=False)
                     if shards == run.shards[-1] and log == "no":
                         for key in client.call("KEYS", "*"):
                             names = client.call("HKEYS", key)
                             client.call("HPERSIST", key, "FIELDS", len(names), *names)
                         save(run, server, client)
-                        run.check("the common form again", file_begin(path) == b"REDIS0010", file_begin(path))
+                        run.check("the common form again", file_begin(path) == b"REDIS0010",
+                                  file_begin(path))
 
 
 def file_begin(path):

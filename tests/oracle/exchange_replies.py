@@ -20,13 +20,16 @@ SLOW_S = 1.5
 # Values for every directive: of its kind, of another, and nonsense.
 YES_NO = (b"no", b"yes", b"YES", b"", b"1", b"maybe")
 DIRECTIVES = {
-    b"save": (b"", b"1", b"0", b"100 1", b"3600 1 300 100", b"100 1 200", b"-1 1", b"1 -1", b"0 1", b"1 0", b"x",
+    b"save": (b"", b"1", b"0", b"100 1", b"3600 1 300 100", b"100 1 200", b"-1 1", b"1 -1", b"0 1",
+              b"1 0", b"x",
               b"1 x", b" 5  6 ", b"99999999999 1", b"60 1 60 1", b""),
     b"appendonly": (b"", b"maybe", b"1"),
     b"appendfsync": (b"always", b"no", b"EVERYSEC", b"sometimes", b"", b"everysec"),
     b"no-appendfsync-on-rewrite": YES_NO + (b"no",),
-    b"auto-aof-rewrite-percentage": (b"0", b"100", b"-1", b"x", b"", b"2147483647", b"2147483648", b"100"),
-    b"auto-aof-rewrite-min-size": (b"0", b"64mb", b"1gb", b"-1", b"x", b"", b"1.5mb", b"1tb", b"64mb"),
+    b"auto-aof-rewrite-percentage": (b"0", b"100", b"-1", b"x", b"", b"2147483647", b"2147483648",
+                                     b"100"),
+    b"auto-aof-rewrite-min-size": (b"0", b"64mb", b"1gb", b"-1", b"x", b"", b"1.5mb", b"1tb",
+                                   b"64mb"),
     b"aof-load-truncated": YES_NO + (b"yes",),
     b"aof-use-rdb-preamble": YES_NO + (b"yes",),
     b"aof-timestamp-enabled": YES_NO + (b"no",),
@@ -42,12 +45,15 @@ ERRORS = (
     ("SAVE", "x"), ("BGSAVE", "x"), ("BGSAVE", "SCHEDULE", "x"), ("BGSAVE", ""), ("LASTSAVE", "x"),
     ("BGREWRITEAOF", "x"), ("SHUTDOWN", "x"), ("SHUTDOWN", ""), ("SHUTDOWN", "SAVE", "NOSAVE"),
     ("SHUTDOWN", "NOSAVE", "SAVE"), ("SHUTDOWN", "ABORT", "NOW"), ("SHUTDOWN", "NOW", "ABORT"),
-    ("SHUTDOWN", "ABORT", "ABORT"), ("SHUTDOWN", "ABORT"), ("SHUTDOWN", "abort"), ("SHUTDOWN", "NOW", "x"),
+    ("SHUTDOWN", "ABORT", "ABORT"), ("SHUTDOWN", "ABORT"), ("SHUTDOWN", "abort"),
+    ("SHUTDOWN", "NOW", "x"),
     ("SHUTDOWN", "SAVE", "NOW", "FORCE", "x", "y"), ("SHUTDOWN", "FORCE", "ABORT"),
     ("SHUTDOWN", "SAVE", "ABORT"), ("DEBUG", "RELOAD", "x"), ("DEBUG", "RELOAD", "NOSAVE", "x"),
     ("DEBUG", "RELOAD", "MERGE", "NOFLUSH", "NOSAVE", ""), ("DEBUG", "RELOAD", "NOSAVE"),
-    ("CONFIG", "SET", "save"), ("CONFIG", "SET", "save", "1 1", "appendfsync", "never"), ("CONFIG", "GET", "save"),
-    ("CONFIG", "SET", "appendfsync", "no", "appendfsync", "always"), ("CONFIG", "GET", "appendfsync"),
+    ("CONFIG", "SET", "save"), ("CONFIG", "SET", "save", "1 1", "appendfsync", "never"),
+    ("CONFIG", "GET", "save"),
+    ("CONFIG", "SET", "appendfsync", "no", "appendfsync", "always"),
+    ("CONFIG", "GET", "appendfsync"),
 )
 # Not a subject here, with the reason.
 INFO_MISSING = {}
@@ -61,7 +67,8 @@ def same_all(run, both, rows):
 
 def transactions(run, both):
     """What may stand in MULTI, and what it then answers."""
-    for words in (("SAVE",), ("SHUTDOWN", "NOSAVE"), ("SHUTDOWN", "ABORT"), ("LASTSAVE", "x"), ("BGSAVE", "x")):
+    for words in (("SAVE",), ("SHUTDOWN", "NOSAVE"), ("SHUTDOWN", "ABORT"), ("LASTSAVE", "x"),
+                  ("BGSAVE", "x")):
         same_all(run, both, [("MULTI",), words, ("EXEC",)])
     same_all(run, both, [("MULTI",), ("BGREWRITEAOF", "x"), ("DISCARD",)])
 
@@ -79,7 +86,8 @@ def idle(both):
     def is_idle():
         for server in both.servers:
             rows = server.info("persistence")
-            if any(rows[name] != "0" for name in ("rdb_bgsave_in_progress", "aof_rewrite_in_progress",
+            if any(rows[name] != "0" for name in ("rdb_bgsave_in_progress",
+                                                  "aof_rewrite_in_progress",
                                                   "aof_rewrite_scheduled")):
                 return False
         return True
@@ -103,22 +111,26 @@ def saves(run, both):
     for name in ("rdb_changes_since_last_save", "rdb_saves", "rdb_last_bgsave_status"):
         info_same(run, both, name)
     ours, theirs = both.values("LASTSAVE")
-    run.check("LASTSAVE", abs(ours - theirs) <= 5 and abs(ours - time.time()) <= 5, f"{ours} and {theirs}")
+    run.check("LASTSAVE", abs(ours - theirs) <= 5 and abs(ours - time.time()) <= 5,
+              f"{ours} and {theirs}")
     same_all(run, both, [("SET", "a", "3"), ("DEL", "b"), ("GET", "a"), ("DEL", "nothing")])
     info_same(run, both, "rdb_changes_since_last_save")
     for words in (("BGSAVE",), ("BGSAVE", "SCHEDULE"), ("bgsave", "schedule"), ("BGREWRITEAOF",)):
         both.same(run, *words)
         idle(both)
-        for name in ("rdb_changes_since_last_save", "rdb_saves", "rdb_last_bgsave_status", "aof_rewrites",
+        for name in ("rdb_changes_since_last_save", "rdb_saves", "rdb_last_bgsave_status",
+                     "aof_rewrites",
                      "aof_last_bgrewrite_status"):
             info_same(run, both, name)
     same_all(run, both, [("MULTI",), ("SET", "c", "1"), ("BGSAVE",), ("LASTSAVE",), ("EXEC",)][:3])
     ours, theirs = both.values("EXEC")
     run.check("BGSAVE in MULTI", ours == theirs, f"{ours} and {theirs}")
     idle(both)
-    same_all(run, both, [("DEBUG", "RELOAD"), ("GET", "a"), ("DEBUG", "RELOAD", "nosave"), ("DBSIZE",),
+    same_all(run, both, [("DEBUG", "RELOAD"), ("GET", "a"), ("DEBUG", "RELOAD", "nosave"),
+                         ("DBSIZE",),
                          ("SET", "a", "after"), ("SET", "z", "after"),
-                         ("DEBUG", "RELOAD", "NOSAVE", "MERGE", "NOFLUSH"), ("GET", "a"), ("GET", "z"),
+                         ("DEBUG", "RELOAD", "NOSAVE", "MERGE", "NOFLUSH"), ("GET", "a"),
+                         ("GET", "z"),
                          ("DEBUG", "RELOAD", "NOSAVE"), ("GET", "z"), ("DEBUG", "DIGEST")])
     for name in ("rdb_last_load_keys_loaded", "rdb_last_load_keys_expired", "loading"):
         info_same(run, both, name)
@@ -137,7 +149,8 @@ def meanwhile(run, both):
     for number in range(SLOW_COUNT):
         both.raw("SET", f"large:{number}", os.urandom(SLOW_SIZE))
     slowly(both, True)
-    same_all(run, both, [("BGSAVE",), ("BGSAVE",), ("BGSAVE", "SCHEDULE"), ("SAVE",), ("BGREWRITEAOF",),
+    same_all(run, both, [("BGSAVE",), ("BGSAVE",), ("BGSAVE", "SCHEDULE"), ("SAVE",),
+                         ("BGREWRITEAOF",),
                          ("BGREWRITEAOF",)])
     for name in ("rdb_bgsave_in_progress", "aof_rewrite_scheduled", "aof_rewrite_in_progress"):
         info_same(run, both, name)
@@ -152,7 +165,8 @@ def meanwhile(run, both):
         info_same(run, both, name)
     slowly(both, False)
     # Ours has its turn when the rewrite is over.
-    same_all(run, both, [("SET", "late", "1"), ("BGSAVE", "SCHEDULE"), ("SAVE",), ("BGSAVE", "nonsense")])
+    same_all(run, both, [("SET", "late", "1"), ("BGSAVE", "SCHEDULE"), ("SAVE",),
+                         ("BGSAVE", "nonsense")])
     info_same(run, both, "rdb_changes_since_last_save")
     idle(both)
 
@@ -161,20 +175,24 @@ def log_on_and_off(run, both):
     """appendonly at run time."""
     same_all(run, both, [("CONFIG", "SET", "appendonly", "yes"), ("CONFIG", "GET", "appendonly")])
     idle(both)
-    same_all(run, both, [("SET", "logged", "1"), ("DEBUG", "LOADAOF"), ("GET", "logged"), ("DEBUG", "DIGEST"),
+    same_all(run, both, [("SET", "logged", "1"), ("DEBUG", "LOADAOF"), ("GET", "logged"),
+                         ("DEBUG", "DIGEST"),
                          ("BGREWRITEAOF",)])
     idle(both)
-    for name in ("aof_enabled", "aof_last_bgrewrite_status", "aof_last_write_status", "aof_rewrite_in_progress"):
+    for name in ("aof_enabled", "aof_last_bgrewrite_status", "aof_last_write_status",
+                 "aof_rewrite_in_progress"):
         info_same(run, both, name)
     fields(run, both)
-    same_all(run, both, [("CONFIG", "SET", "appendonly", "YES"), ("CONFIG", "SET", "appendonly", "no"),
+    same_all(run, both, [("CONFIG", "SET", "appendonly", "YES"),
+                         ("CONFIG", "SET", "appendonly", "no"),
                          ("CONFIG", "GET", "appendonly")])
     info_same(run, both, "aof_enabled")
 
 
 def fields(run, both):
     """The same names in INFO persistence, in the same order."""
-    ours, theirs = (info_fields(value)[b"persistence"] for value in both.values("INFO", "persistence"))
+    ours, theirs = (info_fields(value)[b"persistence"] for value in both.values("INFO",
+                                                                                "persistence"))
     missing = [name.decode() for name in theirs if name not in ours and name not in INFO_MISSING]
     more = [name.decode() for name in ours if name not in theirs and name not in INFO_MORE]
     run.check("INFO persistence has the fields", not missing, f"missing: {' '.join(missing)}")
@@ -185,7 +203,8 @@ def fields(run, both):
 
 
 def status_is(both, status):
-    return all(server.info("persistence")["rdb_last_bgsave_status"] == status for server in both.servers)
+    return all(server.info("persistence")["rdb_last_bgsave_status"] == status
+               for server in both.servers)
 
 
 def folder_gone(run, both, folders):
@@ -195,15 +214,20 @@ def folder_gone(run, both, folders):
         client.call("CONFIG", "SET", "dir", folder)
     same_all(run, both, [("SAVE",), ("CONFIG", "SET", "save", "3600 1000000")])
     for folder in folders:
-        run.check("SAVE writes where dir says", os.path.exists(os.path.join(folder, "dump.rdb")), folder)
+        run.check("SAVE writes where dir says", os.path.exists(os.path.join(folder, "dump.rdb")),
+                  folder)
         shutil.rmtree(folder)
     same_all(run, both, [("SAVE",), ("GET", "a"), ("BGSAVE",)])
     wait_until(lambda: status_is(both, "err"), TIMEOUT_S, "a failed save")
-    same_all(run, both, [("SET", "a", "1"), ("GET", "a"), ("DEL", "nothing"), ("MULTI",), ("SET", "a", "1"),
-                         ("EXEC",), ("FLUSHALL",), ("EXPIRE", "a", "100"), ("PUBLISH", "c", "m"), ("PING",),
-                         ("DEBUG", "RELOAD"), ("CONFIG", "SET", "stop-writes-on-bgsave-error", "no"), ("SET", "a", "2"),
+    same_all(run, both, [("SET", "a", "1"), ("GET", "a"), ("DEL", "nothing"), ("MULTI",),
+                         ("SET", "a", "1"),
+                         ("EXEC",), ("FLUSHALL",), ("EXPIRE", "a", "100"), ("PUBLISH", "c", "m"),
+                         ("PING",),
+                         ("DEBUG", "RELOAD"), ("CONFIG", "SET", "stop-writes-on-bgsave-error",
+                                               "no"), ("SET", "a", "2"),
                          ("CONFIG", "SET", "stop-writes-on-bgsave-error", "yes"), ("SET", "a", "3"),
-                         ("CONFIG", "SET", "save", ""), ("SET", "a", "4"), ("CONFIG", "SET", "save", "3600 1000000"),
+                         ("CONFIG", "SET", "save", ""), ("SET", "a", "4"),
+                         ("CONFIG", "SET", "save", "3600 1000000"),
                          ("SET", "a", "5")])
     for client, folder in zip(both.clients, folders):
         os.mkdir(folder)
@@ -214,7 +238,8 @@ def folder_gone(run, both, folders):
 
 
 def play(run, tessera, redis, folders, *, is_whole):
-    """`folders`: two names that are free, for each server's files. `is_whole`: also what takes its time."""
+    """`folders`: two names that are free, for each server's files. `is_whole`: also what takes its
+    time."""
     with Both(tessera, redis) as both:
         same_all(run, both, ERRORS)
         transactions(run, both)

@@ -27,7 +27,7 @@ void __wrap_ring_write(struct ring *ring, struct ring_op *op, int fd, const stru
 void __wrap_ring_sync(struct ring *ring, struct ring_op *op, int fd);
 void __wrap_ring_close(struct ring *ring, int fd);
 void __wrap_persistence_log_cut(struct persistence *persistence, uint64_t generation, char *bytes,
-                                size_t size);
+                                size_t size, bool is_behind_files);
 void __wrap_journal_close_group(struct shard *shard, const struct journal_part *part);
 void __real_journal_close_group(struct shard *shard, const struct journal_part *part);
 uint64_t __wrap_durable_part_begin(struct durable *durable);
@@ -74,12 +74,16 @@ __wrap_ring_close(struct ring *ring, int fd)
 
 void
 __wrap_persistence_log_cut(struct persistence *persistence, uint64_t generation, char *bytes,
-                           size_t size)
+                           size_t size, bool is_behind_files)
 {
     struct sim_disk *disk = (struct sim_disk *)(void *)persistence;
     struct disk_task *task = calloc(1, sizeof(*task));
     ASSERT(task != NULL);
-    *task = (struct disk_task){.generation = generation, .bytes = bytes, .size = size};
+    disk->cut_count += is_behind_files;
+    *task = (struct disk_task){.cut_number = disk->cut_count,
+                               .generation = generation,
+                               .bytes = bytes,
+                               .size = size};
     if (disk->tasks_last == NULL) {
         disk->tasks = task;
     } else {
@@ -134,6 +138,32 @@ file_add(struct sim_disk *disk, uint32_t shard, uint64_t generation)
     }
     disk->files[disk->file_count] = (struct disk_file){.shard = shard, .generation = generation};
     return disk->file_count++;
+}
+
+/** A file is named when all that it stands on is on disk, at every shard. */
+static bool
+task_is_due(const struct sim_disk *disk)
+{
+    if (disk->tasks == NULL) {
+        return false;
+    }
+    bool is_early = (disk->sim->options.disk_faults & DISK_FAULT_EARLY_FILES) != 0;
+    for (uint32_t i = 0; i < disk->sim->shape.shard_count && !is_early; i++) {
+        if (disk->shards[i].cut_count < disk->tasks->cut_number) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void
+sim_disk_receive(struct sim *sim, struct mail *mail)
+{
+    struct aof_mail *aof_mail = container_of(mail, struct aof_mail, mail);
+    if (aof_mail->kind == AOF_MAIL_CUT) {
+        sim->disk->shards[aof_mail->shard].cut_count++;
+    }
+    heap_free(aof_mail);
 }
 
 /** The manifest that names the cut's files is on disk. */
@@ -233,7 +263,7 @@ sim_disk_step(struct sim *sim)
         uint8_t shard;
     } found[1 + 4 * SIM_SHARDS_MAX];
     uint32_t count = 0;
-    if (disk->tasks != NULL) {
+    if (task_is_due(disk)) {
         found[count].shard = 0;
         found[count++].kind = KIND_TASK;
     }
@@ -305,10 +335,10 @@ sim_disk_settle(struct sim *sim)
 void
 sim_disk_cut(struct sim *sim)
 {
-    if (sim->disk->cut_count++ == DISK_CUTS_MAX) {
-        sim->disk->cut_count--;
+    if (sim->disk->made_cut_count == DISK_CUTS_MAX) {
         return;
     }
+    sim->disk->made_cut_count++;
     for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
         if ((sim->options.disk_faults & DISK_FAULT_CUT_OPEN) != 0) {
             sim->disk->shards[i].is_cut_due = true;

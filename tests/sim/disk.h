@@ -43,6 +43,7 @@ struct disk_sync {
 /** New files that are to be made: a cut's. */
 struct disk_task {
     struct disk_task *next;
+    uint32_t cut_number; /* shards that have told of so many cuts may have it */
     uint64_t generation;
     char *bytes; /* of the barrier; NULL: none */
     size_t size;
@@ -73,6 +74,7 @@ struct disk_shard {
     struct disk_write write;
     struct disk_sync sync;
     uint32_t opened_count; /* files that were handed out */
+    uint32_t cut_count;    /* cuts before which all is on disk */
     struct disk_group *groups;
     uint32_t group_count;
     uint32_t group_capacity;
@@ -90,6 +92,7 @@ struct sim_disk {
     struct disk_file *files; /* in the order of the manifest */
     uint32_t file_count;
     uint32_t file_capacity;
+    uint32_t made_cut_count; /* that nobody has asked for */
     uint32_t cut_count;
     struct disk_task *tasks;
     struct disk_task *tasks_last;

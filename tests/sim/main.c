@@ -52,6 +52,7 @@ static const struct fault {
     {"part-kept", .disk = DISK_FAULT_NO_LOCKS},
     {"part-lines", .disk = DISK_FAULT_NO_PARTS},
     {"cut-closed", .disk = DISK_FAULT_CUT_OPEN},
+    {"cut-synced", .disk = DISK_FAULT_EARLY_FILES},
 };
 
 struct arguments_read {

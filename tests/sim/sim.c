@@ -21,7 +21,6 @@
  */
 #include "sim.h"
 
-#include "shard/aof.h"
 #include "shard/block.h"
 #include "shard/lock.h"
 #include "shard/router.h"
@@ -110,7 +109,7 @@ sim_receive(void *context, struct mail *mail)
     sim_say(sim, "%u -> %u %s", mail->from, delivery->to, mail_names[mail->kind]);
     if (mail->kind == MAIL_AOF) {
         sim->shards[delivery->to]->counters.mail_received_count++;
-        heap_free(container_of(mail, struct aof_mail, mail));
+        sim_disk_receive(sim, mail);
         return;
     }
     if (mail->kind == MAIL_RETURN) {

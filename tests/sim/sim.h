@@ -363,6 +363,7 @@ enum sim_disk_fault {
     DISK_FAULT_NO_LOCKS = 1 << 2,      /* `always`: keys are free before all parts are on disk */
     DISK_FAULT_NO_PARTS = 1 << 3,      /* no lines that name the participants */
     DISK_FAULT_CUT_OPEN = 1 << 4,      /* a cut does not close the shards */
+    DISK_FAULT_EARLY_FILES = 1 << 5,   /* files are named before what they stand on is on disk */
 };
 
 struct sim_options {
@@ -541,6 +542,8 @@ void sim_disk_create(struct sim *sim);
 void sim_disk_destroy(struct sim *sim);
 /** The end of a turn of the shard: what it has journaled is on its way to its file. */
 void sim_disk_flush(struct sim *sim, uint32_t index);
+/** MAIL_AOF, which is taken. */
+void sim_disk_receive(struct sim *sim, struct mail *mail);
 /** Something on the disk's side happens, perhaps. False: there is nothing that could. */
 bool sim_disk_step(struct sim *sim);
 /** All that is on its way is there, as far as the disk is concerned. */
