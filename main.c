@@ -31,6 +31,10 @@
 /** Descriptors that are not clients': rings, listeners, files, log. */
 #define DESCRIPTORS_RESERVED 32
 #define DESCRIPTORS_FOR_EACH_CORE 8
+/** A process that was killed is gone a moment before the kernel lets go of its ring's sockets:
+ * whoever starts the next one at once finds the port still in use. */
+#define LISTEN_RETRIES_MAX 4
+#define LISTEN_RETRY_US 150000
 /** How long the end waits for a disk that refuses the log. */
 #define END_FILES_MS 10000
 
@@ -165,6 +169,10 @@ server_listen(struct server *server)
     server->unix_fd = -1;
     struct endpoints endpoints;
     int rc = server_endpoints_open(server, config, &endpoints);
+    for (uint32_t i = 0; rc == -EADDRINUSE && i < LISTEN_RETRIES_MAX; i++) {
+        usleep(LISTEN_RETRY_US);
+        rc = server_endpoints_open(server, config, &endpoints);
+    }
     if (rc < 0) {
         log_write(log, LOG_WARNING_LEVEL, "Failed listening on port %d (TCP), aborting.",
                   (int)config->port);

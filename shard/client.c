@@ -16,6 +16,7 @@
 
 #include "core/heap.h"
 #include "core/log.h"
+#include "shard/aof.h"
 #include "shard/arguments.h"
 #include "shard/block.h"
 #include "shard/durable.h"
@@ -460,7 +461,7 @@ client_run_requests(struct client *client)
         return false;
     }
     while (budget > 0) {
-        if (pubsub_is_clogged(client->room->shard)) {
+        if (pubsub_is_clogged(client->room->shard) || aof_is_clogged(client->room->shard)) {
             return true;
         }
         struct ring_buffer *buffer;

@@ -22,6 +22,7 @@ struct hold {
     struct loan *loan; /* the coordinator's, readable while its mail is here or lent to it */
     uint64_t grant_mark; /* what stays behind the grant waits for it; see router_answer() */
     uint16_t coordinator;
+    bool is_granted;   /* the grant has been answered: what comes now is behind it */
     bool is_wound_out; /* the wound's node is under way */
     bool is_over;      /* returned; only waits for the wound's node */
 };
@@ -63,8 +64,11 @@ hold_grant(struct router *router, struct hold *hold)
     if (!router_fault_hit(router, ROUTER_FAULT_EARLY_WATCH)) {
         loan->is_dirty = loan->is_watched && watch_is_dirty(shard, loan->session_id);
     }
-    hold->grant_mark =
-        router_answer(router, mark, hold->coordinator, MAIL_GRANT, &loan->mail);
+    hold->grant_mark = router_answer(router, mark, hold->coordinator, MAIL_GRANT, &loan->mail);
+    hold->is_granted = true;
+    if (UNLIKELY(hold->is_wound_out)) {
+        router_answer(router, hold->grant_mark, hold->coordinator, MAIL_WOUND, &hold->wound);
+    }
 }
 
 /** Entries of exclusive views are nobody else's: they are home before the commit moves them. */
@@ -112,8 +116,10 @@ hold_wound(void *context, struct lock_request *younger)
     ASSERT(!hold->is_wound_out);
     hold->is_wound_out = true;
     router->shard->counters.wound_count++;
-    /* The grant may still wait for the disk: the wound has to come behind it. */
-    router_answer(router, hold->grant_mark, hold->coordinator, MAIL_WOUND, &hold->wound);
+    /* The grant may still wait for the disk, or for its turn: the wound has to come behind it. */
+    if (LIKELY(hold->is_granted)) {
+        router_answer(router, hold->grant_mark, hold->coordinator, MAIL_WOUND, &hold->wound);
+    }
 }
 
 void
@@ -129,6 +135,7 @@ lender_lock(struct router *router, struct loan *loan)
     struct hold *hold = heap_alloc(sizeof(*hold));
     hold->loan = loan;
     hold->coordinator = loan->mail.from;
+    hold->is_granted = false;
     hold->is_wound_out = false;
     hold->is_over = false;
     loan->hold = hold;

@@ -214,6 +214,14 @@ is_busy(const struct persistence *persistence)
            persistence->logs.is_ending || persistence->node->is_loading;
 }
 
+/** CONFIG SET appendonly no was answered, and the last of the log is still written. */
+static bool
+is_log_ending(const struct persistence *persistence)
+{
+    return persistence->logs.is_ending && persistence->reload_part == NULL &&
+           !persistence->node->is_loading;
+}
+
 static void
 begin_snapshot(struct persistence *persistence)
 {
@@ -342,9 +350,11 @@ persistence_saved(struct persistence *persistence, enum save_kind kind, int erro
 const char *
 persistence_save(struct persistence *persistence, struct part *part)
 {
-    bool is_rewriting = persistence->save.state != SAVE_IDLE && persistence->save.kind == SAVE_BASE;
-    if (is_rewriting && persistence->save_part == NULL && persistence->reload_part == NULL &&
-        !persistence->is_shutting_down) {
+    bool is_saving = persistence->save.state != SAVE_IDLE && persistence->save.kind == SAVE_SNAPSHOT;
+    bool is_rewriting = persistence->save.state != SAVE_IDLE && !is_saving &&
+                        persistence->reload_part == NULL;
+    if ((is_rewriting || (is_log_ending(persistence) && !is_saving)) &&
+        persistence->save_part == NULL && !persistence->is_shutting_down) {
         /* redis-server would write both at once: here it has its turn. */
         persistence->save_part = part;
         persistence->is_save_scheduled = true;
@@ -364,6 +374,10 @@ persistence_background_save(struct persistence *persistence, bool may_schedule, 
     *is_scheduled = false;
     if (persistence->save.state != SAVE_IDLE && persistence->save.kind == SAVE_SNAPSHOT) {
         return "ERR Background save already in progress";
+    }
+    if (is_log_ending(persistence) && persistence->save.state == SAVE_IDLE) {
+        persistence->is_save_scheduled = true; /* in a moment */
+        return NULL;
     }
     if (is_busy(persistence)) {
         if (!may_schedule) {

@@ -442,6 +442,7 @@ def full_disk(start, path, free, is_disk_full=True, **server_options):
                 acknowledged["after"] = b"1"
     finally:
         server.process.kill()
+        print(server.log()) if os.environ.get("SHOW_LOG") else None
     kill(server)
     require_after_kill(start, path, acknowledged, "always")
 
