@@ -153,6 +153,13 @@ aof_writer_flush(struct aof_writer *writer, enum aof_policy policy, int64_t now_
     }
 }
 
+/** Is something being written or synced? */
+static inline bool
+aof_writer_is_busy(const struct aof_writer *writer)
+{
+    return writer->writing != NULL || writer->syncing != NULL;
+}
+
 /** When aof_writer_flush() should be called although nothing happens; INT64_MAX: no need. */
 int64_t aof_writer_next_ms(const struct aof_writer *writer);
 

@@ -29,6 +29,8 @@
 
 #define AOF_NO_DATABASE UINT32_MAX
 #define PORTIONS_MIN 64
+/** How long a sync waits for more commands to share it: about what a fast disk takes for one. */
+#define AOF_GATHER_NS 100000
 
 /* ---- text ---- */
 
@@ -188,6 +190,10 @@ aof_read(struct journal_reader *reader, const struct journal *journal)
     struct aof *aof = container_of(reader, struct aof, reader);
     struct effect_reader effects;
     append_stamp(aof);
+    if (aof->gathered_count == 0) {
+        aof->gather_start_ns = aof->shard->now_ns;
+    }
+    aof->gathered_count += journal->group_count;
     effect_reader_create(&effects, &journal->effects);
     for (uint32_t i = 0; i < journal->group_count; i++) {
         const struct journal_group *group = &journal->groups[i];
@@ -314,6 +320,26 @@ settle(struct aof *aof)
     }
 }
 
+/**
+ * Clients whose answers left with one sync come back one after the other: whoever syncs for the
+ * first of them lets all others wait for the next sync. So a sync waits, for no longer than it takes
+ * itself, until most of those that shared the last one are there.
+ */
+static bool
+gathers(struct aof *aof)
+{
+    const struct shard *shard = aof->shard;
+    aof->is_gathering = policy_of(shard) == AOF_POLICY_ALWAYS && aof->gathered_count > 0 &&
+                        !aof_writer_is_busy(&aof->writer) && aof->cut_count == 0 &&
+                        aof->gathered_count * 4 < aof->expected_count * 3 &&
+                        shard->now_ns - aof->gather_start_ns < AOF_GATHER_NS;
+    if (!aof->is_gathering && !aof_writer_is_busy(&aof->writer) && aof->gathered_count > 0) {
+        aof->expected_count = aof->gathered_count;
+        aof->gathered_count = 0;
+    }
+    return aof->is_gathering;
+}
+
 static void cuts_settle(struct aof *aof);
 
 void
@@ -321,6 +347,9 @@ aof_flush(struct shard *shard)
 {
     struct aof *aof = shard->aof;
     journal_read(shard);
+    if (gathers(aof)) {
+        return;
+    }
     if (aof->writer.appended_offset != aof->portion_offset) {
         aof_writer_flush(&aof->writer, policy_of(shard), shard->now_ms);
         aof->portion_offset = aof->writer.appended_offset;

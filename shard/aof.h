@@ -51,6 +51,11 @@ struct aof {
     uint32_t portion_count;
     uint32_t portion_capacity;
     int64_t stamp_s; /* of the last time in the file (aof-timestamp-enabled) */
+    /* ---- appendfsync always: how many commands share a sync ---- */
+    uint32_t gathered_count; /* groups since the last sync was started */
+    uint32_t expected_count; /* of the last one */
+    uint64_t gather_start_ns;
+    bool is_gathering; /* it is worth waiting for more */
     uint64_t *cut_offsets; /* ends of files that are not known to be on disk, rising */
     uint32_t cut_count;
     bool is_closing;

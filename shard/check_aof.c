@@ -160,6 +160,7 @@ void
 check_aof_decide(struct aof_check *aof, uint32_t first, uint32_t count, bool may_be_torn)
 {
     struct recovery_segment *segments = heap_alloc(MAX(count, 1) * sizeof(*segments));
+    memset(segments, 0, MAX(count, 1) * sizeof(*segments)); /* gcc cannot see the loop fill them */
     struct recovery_verdict *verdicts = heap_alloc(MAX(count, 1) * sizeof(*verdicts));
     for (uint32_t i = 0; i < count; i++) {
         segments[i] = aof->files[first + i].segment;

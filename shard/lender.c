@@ -171,6 +171,7 @@ lender_take_back(struct router *router, struct loan *loan)
     struct hold *hold = loan->hold;
     mark_exclusive_home(loan);
     mark_shared_home(router->shard, loan);
+    hold->is_granted = false;
     lock_request_yield(router->shard->locks, &hold->request, &router->ready);
     lender_serve(router);
 }

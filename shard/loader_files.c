@@ -245,6 +245,7 @@ decide(struct load *load, uint32_t first, uint32_t count, bool is_truncation_fin
 {
     struct load_file *files = load->files + first;
     struct recovery_segment *segments = heap_alloc(MAX(count, 1) * sizeof(*segments));
+    memset(segments, 0, MAX(count, 1) * sizeof(*segments)); /* gcc cannot see the loop fill them */
     struct recovery_verdict *verdicts = heap_alloc(MAX(count, 1) * sizeof(*verdicts));
     for (uint32_t i = 0; i < count; i++) {
         ASSERT(files[i].is_scanned);

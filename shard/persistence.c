@@ -350,9 +350,10 @@ persistence_saved(struct persistence *persistence, enum save_kind kind, int erro
 const char *
 persistence_save(struct persistence *persistence, struct part *part)
 {
-    bool is_saving = persistence->save.state != SAVE_IDLE && persistence->save.kind == SAVE_SNAPSHOT;
-    bool is_rewriting = persistence->save.state != SAVE_IDLE && !is_saving &&
-                        persistence->reload_part == NULL;
+    bool is_saving =
+        persistence->save.state != SAVE_IDLE && persistence->save.kind == SAVE_SNAPSHOT;
+    bool is_rewriting =
+        persistence->save.state != SAVE_IDLE && !is_saving && persistence->reload_part == NULL;
     if ((is_rewriting || (is_log_ending(persistence) && !is_saving)) &&
         persistence->save_part == NULL && !persistence->is_shutting_down) {
         /* redis-server would write both at once: here it has its turn. */

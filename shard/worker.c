@@ -403,7 +403,7 @@ worker_background(void *owner, uint64_t until_ns)
 {
     struct worker *worker = owner;
     struct shard *shard = &worker->shard;
-    bool has_more = false;
+    bool has_more = UNLIKELY(shard->aof != NULL) && shard->aof->is_gathering;
     if (UNLIKELY(shard->loader != NULL)) {
         has_more = loader_step(shard, until_ns);
     }

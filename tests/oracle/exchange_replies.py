@@ -16,7 +16,7 @@ PATIENCE_S = 0.5
 # Several chunks of a snapshot, so that the limit is felt.
 SLOW_COUNT = 300
 SLOW_SIZE = 4000
-SLOW_S = 1.5
+SLOW_S = 2.5
 # Values for every directive: of its kind, of another, and nonsense.
 YES_NO = (b"no", b"yes", b"YES", b"", b"1", b"maybe")
 DIRECTIVES = {

@@ -21,6 +21,9 @@
 
 #include <stdlib.h>
 
+/* Longer than a log waits for more to write together. */
+#define TURN_NS_MAX 200000
+
 /* The linker's names: what is called, and what it was before. */
 void __wrap_ring_write(struct ring *ring, struct ring_op *op, int fd, const struct iovec *vector,
                        uint32_t vector_count, uint64_t offset);
@@ -172,7 +175,8 @@ task_run(struct sim_disk *disk)
 {
     struct disk_task *task = disk->tasks;
     if (task->bytes != NULL) {
-        struct disk_file *file = &disk->files[file_add(disk, 0, task->generation - 1)];
+        uint32_t index = file_add(disk, 0, task->generation - 1);
+        struct disk_file *file = &disk->files[index];
         file->is_barrier = true;
         sim_bytes_append(&file->bytes, task->bytes, task->size);
         file->synced_size = task->size;
@@ -314,6 +318,7 @@ sim_disk_flush(struct sim *sim, uint32_t index)
     if (shard->aof == NULL) {
         return;
     }
+    shard->now_ns += sim_below(sim, TURN_NS_MAX);
     aof_flush(shard);
     if ((sim->options.disk_faults & DISK_FAULT_EARLY_ANSWERS) != 0) {
         durable_written(shard, shard->durable.next_mark - 1);
@@ -326,6 +331,7 @@ sim_disk_settle(struct sim *sim)
     bool is_busy;
     do {
         for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
+            sim->shards[i]->now_ns += TURN_NS_MAX * UINT64_C(10);
             sim_disk_flush(sim, i);
         }
         is_busy = sim_disk_step(sim);
