@@ -483,6 +483,7 @@ node_create(struct node *node, const struct topology *topology, struct log *log)
     random_hex(&random, node->run_id, 40);
     node->start_ms = clock_unix_ms();
     clock_scale_create(&node->clock_scale);
+    node->boot_id = process_boot_id();
     process_executable(node->executable, sizeof(node->executable));
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         node->slot_owner[slot] = (uint16_t)((uint64_t)slot * topology->shard_count / SLOT_COUNT);
@@ -502,6 +503,7 @@ block_signals(struct server *server)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* EFBIG instead */
     server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 

@@ -17,6 +17,8 @@
  */
 #include "core/process.h"
 
+#include "core/hash.h"
+
 #include "core/heap.h"
 
 #include <errno.h>
@@ -246,6 +248,19 @@ process_os_name(char *out, size_t size)
     if (uname(&name) == 0) {
         snprintf(out, size, "%s %s %s", name.sysname, name.release, name.machine);
     }
+}
+
+uint64_t
+process_boot_id(void)
+{
+    char text[64];
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    size_t size = fread(text, 1, sizeof(text), file);
+    fclose(file);
+    return size < 32 ? 0 : hash_bytes(text, size, 0) | 1;
 }
 
 void

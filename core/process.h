@@ -67,6 +67,9 @@ int64_t process_id(void);
 void process_os_name(char *out, size_t size);
 
 /** Absolute path of the running program. Always NUL-terminated. */
+/** A number that stands for the machine's run since it was started, never 0; 0 where it cannot be
+ * known. */
+uint64_t process_boot_id(void);
 void process_executable(char *out, size_t size);
 
 /** "12.2.0": the compiler that built this program (clang names the GCC that it stands in for). */

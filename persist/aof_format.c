@@ -130,6 +130,9 @@ aof_segment_format(char *out, const struct aof_segment_head *head, const uint16_
     list.out = put_field(out, "#tessera segment v=1 shards=", head->shard_count);
     list.out = put_field(list.out, " shard=", head->shard);
     list.out = put_field(list.out, " gen=", head->generation);
+    if (head->boot != 0) {
+        list.out = put_field(list.out, " boot=", head->boot);
+    }
     list.out = put_word(list.out, " slots=");
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         uint32_t first = slot;
@@ -360,14 +363,23 @@ take_policy(struct slice *line, enum aof_policy *policy)
     return false;
 }
 
+/** It may be missing. */
+static bool
+read_boot(struct aof_note *note, struct slice *line)
+{
+    note->boot = 0;
+    return !take_word(line, " boot=") || take_number(line, &note->boot);
+}
+
 static bool
 read_segment(struct aof_note *note, struct slice line)
 {
     note->kind = AOF_NOTE_SEGMENT;
     return take_word(&line, " v=1") && take_small_field(&line, " shards=", &note->shard_count) &&
            take_small_field(&line, " shard=", &note->shard) && note->shard < note->shard_count &&
-           take_field(&line, " gen=", &note->generation) && take_word(&line, " slots=") &&
-           take_list(&line, SLOT_COUNT, &note->list) && line.size == 0;
+           take_field(&line, " gen=", &note->generation) && read_boot(note, &line) &&
+           take_word(&line, " slots=") && take_list(&line, SLOT_COUNT, &note->list) &&
+           line.size == 0;
 }
 
 static bool

@@ -38,6 +38,9 @@ struct aof_segment_head {
     uint32_t shard_count;
     uint32_t shard;
     uint64_t generation;
+    /** Of the run of the machine (process_boot_id()): what was written in this run is still there
+     * while it lasts, whatever became of the process. 0: not known. */
+    uint64_t boot;
 };
 
 /** More than any head takes. */
@@ -119,6 +122,7 @@ struct aof_note {
     uint32_t shard_count;
     uint32_t shard;
     uint64_t generation;
+    uint64_t boot;
     uint64_t ticket;
     uint64_t size;
     uint64_t sum;

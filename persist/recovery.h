@@ -42,6 +42,8 @@ struct recovery_segment {
     uint32_t shard_count;
     uint32_t shard;
     uint64_t generation;
+    /** Of the machine's run in which it was begun; 0: not known. */
+    uint64_t boot;
     /** A bit for each slot, SLOT_COUNT / 64 words. */
     uint64_t *slots;
     uint64_t size;
@@ -101,6 +103,20 @@ void recovery_scan(struct recovery_segment *segment, struct slice bytes);
  * is lost that had been on disk. Takes as much memory as there are parts. */
 void recovery_scan_all(struct recovery_segment *segment, struct slice bytes);
 void recovery_segment_destroy(struct recovery_segment *segment);
+
+/**
+ * The machine's run now. In a segment of the same run nothing that was written is missing: only the
+ * process has ended. Its incomplete transactions are left out alone then, as under `always`, for
+ * their keys were lent until all parts were written. Before recovery_decide().
+ */
+static inline void
+recovery_boot(struct recovery_segment *segment, uint64_t boot_now)
+{
+    for (uint32_t i = 0; segment->boot != 0 && segment->boot == boot_now && i < segment->part_count;
+         i++) {
+        segment->parts[i].policy = AOF_POLICY_ALWAYS;
+    }
+}
 
 /** What the manifest says of it, for a file that has lost its own first line (or never had it on
  * disk). Optional, before recovery_decide(). */

@@ -193,6 +193,7 @@ note_step(struct scan *scan, const struct aof_item *item)
         segment->shard_count = item->note.shard_count;
         segment->shard = item->note.shard;
         segment->generation = item->note.generation;
+        segment->boot = item->note.boot;
         slots_add(segment, item->note.list);
         break;
     case AOF_NOTE_SLOTS:

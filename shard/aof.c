@@ -98,7 +98,8 @@ append_select(struct aof *aof, uint32_t db)
     aof->db = db;
 }
 
-/** no-appendfsync-on-rewrite: while a file with all keys is being written, the log is not synced. */
+/** no-appendfsync-on-rewrite: while a file with all keys is being written, the log is not synced.
+ */
 static bool
 is_sync_put_off(const struct shard *shard)
 {
@@ -153,6 +154,7 @@ append_head(struct aof *aof)
         .shard_count = shard->node->shard_count,
         .shard = shard->index,
         .generation = aof->generation,
+        .boot = shard->node->boot_id,
     };
     size_t size = aof_segment_size_max();
     char *bytes = aof_writer_reserve(&aof->writer, size);
@@ -322,8 +324,8 @@ settle(struct aof *aof)
 
 /**
  * Clients whose answers left with one sync come back one after the other: whoever syncs for the
- * first of them lets all others wait for the next sync. So a sync waits, for no longer than it takes
- * itself, until most of those that shared the last one are there.
+ * first of them lets all others wait for the next sync. So a sync waits, for no longer than it
+ * takes itself, until most of those that shared the last one are there.
  */
 static bool
 gathers(struct aof *aof)
@@ -384,8 +386,7 @@ cuts_settle(struct aof *aof)
 {
     while (aof->cut_count > 0 && aof->cut_offsets[0] <= aof->writer.synced_offset) {
         aof->cut_count--;
-        memmove(aof->cut_offsets, aof->cut_offsets + 1,
-                aof->cut_count * sizeof(*aof->cut_offsets));
+        memmove(aof->cut_offsets, aof->cut_offsets + 1, aof->cut_count * sizeof(*aof->cut_offsets));
         struct aof_mail *mail = heap_alloc(sizeof(*mail));
         *mail = (struct aof_mail){.kind = AOF_MAIL_CUT};
         mail_home(aof, mail);

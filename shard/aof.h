@@ -24,7 +24,7 @@ enum aof_mail_kind {
     AOF_MAIL_FAILED,    /* to core 0: a file is spoiled */
     AOF_MAIL_RESTART,   /* to the shard: the spoiled file, repaired */
     AOF_MAIL_RECOVERED, /* to core 0: the repaired file takes bytes again */
-    AOF_MAIL_CUT,     /* to core 0: all before the shard's next cut is on disk */
+    AOF_MAIL_CUT,       /* to core 0: all before the shard's next cut is on disk */
     AOF_MAIL_CLOSED,    /* to core 0: all is written, the log has ended */
 };
 
@@ -55,11 +55,11 @@ struct aof {
     uint32_t gathered_count; /* groups since the last sync was started */
     uint32_t expected_count; /* of the last one */
     uint64_t gather_start_ns;
-    bool is_gathering; /* it is worth waiting for more */
+    bool is_gathering;     /* it is worth waiting for more */
     uint64_t *cut_offsets; /* ends of files that are not known to be on disk, rising */
     uint32_t cut_count;
     bool is_closing;
-    bool is_recovering; /* a repaired file has not taken anything yet */
+    bool is_recovering;     /* a repaired file has not taken anything yet */
     struct aof_mail *early; /* AOF_MAIL_OPEN for a cut that has yet to come; NULL: none */
 };
 

@@ -319,7 +319,8 @@ batch_run_chain(struct router *router, struct batch *batch)
     while (batch != NULL) {
         uint64_t outer = durable_begin(&router->shard->durable);
         bool is_at_end = batch_run(router, batch);
-        batch->mark = MAX(batch->mark, durable_end(&router->shard->durable, outer));
+        uint64_t mark = durable_end(&router->shard->durable, outer);
+        batch->mark = MAX(batch->mark, mark);
         if (!is_at_end) {
             list_push_back(&router->waiting, &batch->waiting_link);
             return;

@@ -15,6 +15,7 @@
  * would go then is more than an unfinished write, and a backup may have it.
  */
 #include "core/heap.h"
+#include "core/process.h"
 #include "persist/aof_manifest.h"
 #include "persist/rdb_file_read.h"
 #include "shard/check_aof_internal.h"
@@ -163,6 +164,7 @@ check_aof_decide(struct aof_check *aof, uint32_t first, uint32_t count, bool may
     memset(segments, 0, MAX(count, 1) * sizeof(*segments)); /* gcc cannot see the loop fill them */
     struct recovery_verdict *verdicts = heap_alloc(MAX(count, 1) * sizeof(*verdicts));
     for (uint32_t i = 0; i < count; i++) {
+        recovery_boot(&aof->files[first + i].segment, process_boot_id());
         segments[i] = aof->files[first + i].segment;
         if (!aof->has_manifest) {
             segments[i].part_count = 0; /* the other parts are in files that are not here */

@@ -67,8 +67,8 @@ durable_is_safe(const struct durable *durable, uint64_t mark)
     return mark <= durable->safe_mark;
 }
 
-/** Keep a mail whose kind is set until `mark` is safe, and what was kept before it has gone. Returns
- * the mark with which further mail stays behind it. */
+/** Keep a mail whose kind is set until `mark` is safe, and what was kept before it has gone.
+ * Returns the mark with which further mail stays behind it. */
 uint64_t durable_hold(struct durable *durable, uint64_t mark, uint32_t to, struct mail *mail);
 
 /** The answer of a part: `mark` needs to be written here only. */

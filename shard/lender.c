@@ -19,7 +19,7 @@
 struct hold {
     struct lock_request request;
     struct mail wound;
-    struct loan *loan; /* the coordinator's, readable while its mail is here or lent to it */
+    struct loan *loan;   /* the coordinator's, readable while its mail is here or lent to it */
     uint64_t grant_mark; /* what stays behind the grant waits for it; see router_answer() */
     uint16_t coordinator;
     bool is_granted;   /* the grant has been answered: what comes now is behind it */

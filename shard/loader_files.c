@@ -249,6 +249,7 @@ decide(struct load *load, uint32_t first, uint32_t count, bool is_truncation_fin
     struct recovery_verdict *verdicts = heap_alloc(MAX(count, 1) * sizeof(*verdicts));
     for (uint32_t i = 0; i < count; i++) {
         ASSERT(files[i].is_scanned);
+        recovery_boot(&files[i].segment, load->home->node->boot_id);
         segments[i] = files[i].segment;
     }
     int rc = recovery_decide(segments, count, is_truncation_fine, verdicts);

@@ -63,7 +63,7 @@ size_t persistence_info(const struct persistence *persistence, char *out, size_t
 
 /** A flush or swap with all that was in one EXEC with it, as text: shard 0's log has ended a
  * generation before it and begins one behind it, as all other shards' do. `bytes` becomes
- * persistence's. `is_behind_files`: there were files before it, and AOF_MAIL_CUT tells of each shard
- * when its one is on disk. */
+ * persistence's. `is_behind_files`: there were files before it, and AOF_MAIL_CUT tells of each
+ * shard when its one is on disk. */
 void persistence_log_cut(struct persistence *persistence, uint64_t generation, char *bytes,
                          size_t size, bool is_behind_files);

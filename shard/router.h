@@ -61,6 +61,7 @@ enum router_fault {
     ROUTER_FAULT_EARLY_PUBLISH = 1 << 10,  /* PUBLISH passes what its connection asked elsewhere */
     ROUTER_FAULT_LATE_TRACKING = 1 << 11,  /* a loan's reads are tracked when the keys are free */
     ROUTER_FAULT_EARLY_PUSH = 1 << 12,     /* invalidations pass replies that are held back */
+    ROUTER_FAULT_PARTS_FREE = 1 << 13,     /* keys are free before all owners have their parts */
 };
 
 struct router *router_new(struct shard *shard, struct exchange *exchange);

@@ -127,8 +127,7 @@ struct shard_expiry {
 static bool
 is_kept(const struct shard *shard, uint32_t db, const struct entry *entry, uint64_t hash)
 {
-    return UNLIKELY(shard->durable.slot_marks != NULL) &&
-           lock_table_request_count(shard->locks) > 0 &&
+    return UNLIKELY(shard->journal != NULL) && lock_table_request_count(shard->locks) > 0 &&
            !lock_key_is_free(shard->locks, (uint16_t)db, entry_key(entry), hash, true);
 }
 

@@ -80,6 +80,7 @@ struct node {
     const struct command_table *commands;
     struct log *log;
     char run_id[41];
+    uint64_t boot_id; /* process_boot_id() */
     int64_t start_ms;
     _Atomic int32_t tcp_port; /* 0: none; changed by CONFIG SET, for INFO */
     char executable[4096];

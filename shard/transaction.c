@@ -483,7 +483,6 @@ make_parts(struct router *router, struct transaction *transaction)
         transaction->loans[0].is_cut) {
         return;
     }
-    bool is_kept = router->shard->durable.slot_marks != NULL;
     transaction->has_parts = true;
     transaction->participants =
         heap_alloc(transaction->loan_count * sizeof(*transaction->participants));
@@ -491,7 +490,7 @@ make_parts(struct router *router, struct transaction *transaction)
         struct loan *loan = &transaction->loans[i];
         transaction->participants[i] = loan->owner;
         loan->is_part = true;
-        loan->is_kept = is_kept;
+        loan->is_kept = !router_fault_hit(router, ROUTER_FAULT_PARTS_FREE);
         loan->part_record = (struct journal_part){
             .ticket = loan->ticket,
             .participant_count = transaction->loan_count,

@@ -642,6 +642,7 @@ end_turn(struct worker *worker)
     }
     ring_wait(worker->ring, END_WAIT_NS);
     shard->now_ms = clock_unix_ms();
+    shard->now_ns = clock_monotonic_ns();
     if (shard->persistence != NULL) {
         persistence_tick_end(shard->persistence);
     }

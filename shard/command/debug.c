@@ -220,7 +220,7 @@ debug_fault_error(struct slice name, int32_t *error)
     static const struct {
         const char *name;
         int32_t error;
-    } rows[] = {{"none", 0},        {"enospc", ENOSPC}, {"eio", EIO},      {"erofs", EROFS},
+    } rows[] = {{"none", 0},        {"enospc", ENOSPC}, {"eio", EIO},     {"erofs", EROFS},
                 {"enoent", ENOENT}, {"edquot", EDQUOT}, {"efbig", EFBIG}, {"eacces", EACCES}};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         if (slice_is_word(name, rows[i].name)) {
@@ -238,7 +238,8 @@ debug_fault_parse(const struct call *call, enum ring_fault_kind *kind, struct ri
 {
     uint64_t numbers[4] = {0};
     if (call->argc < 4 || call->argc > 4 + ARRAY_COUNT(numbers) ||
-        !debug_fault_kind(call->argv[2], kind) || !debug_fault_error(call->argv[3], &fault->error)) {
+        !debug_fault_kind(call->argv[2], kind) ||
+        !debug_fault_error(call->argv[3], &fault->error)) {
         return false;
     }
     for (uint32_t i = 4; i < call->argc; i++) {
@@ -253,8 +254,8 @@ debug_fault_parse(const struct call *call, enum ring_fault_kind *kind, struct ri
     return true;
 }
 
-/** What goes wrong with the files of all cores from now on; OFF: nothing. Replies how often the kind
- * was hit since it was last set. */
+/** What goes wrong with the files of all cores from now on; OFF: nothing. Replies how often the
+ * kind was hit since it was last set. */
 static void
 debug_file_fault(struct call *call)
 {

@@ -25,14 +25,19 @@ item_text(struct call *call, const struct listpack_item *item)
 }
 
 static void
-move_effects(struct call *call, bool is_from_first, bool is_to_first, struct slice text)
+move_effects(struct call *call, bool is_from_first, bool is_to_first, bool is_alone,
+             struct slice text)
 {
     struct view *source = call->views[0];
     struct view *target = call->views[1];
     struct slice pop[] = {is_from_first ? SLICE("LPOP") : SLICE("RPOP"), source->key};
     struct slice push[] = {is_to_first ? SLICE("LPUSH") : SLICE("RPUSH"), target->key, text};
-    call_effect(call, source, pop, 2);
-    call_effect(call, target, push, 3);
+    /* The only element onto itself: as two effects the key would be gone in between, and its
+     * deadline with it. */
+    if (source != target || !is_alone) {
+        call_effect(call, source, pop, 2);
+        call_effect(call, target, push, 3);
+    }
     call_event(call, target, NOTIFY_LIST, is_to_first ? "lpush" : "rpush");
     call_event_removal(call, source, NOTIFY_LIST, is_from_first ? "lpop" : "rpop");
 }
@@ -51,6 +56,7 @@ list_move(struct call *call, bool is_from_first, bool is_to_first)
     }
     struct quicklist_limits limits = list_limits_of(call);
     struct list_value from = list_of_view(source);
+    bool is_alone = list_value_count(&from) == 1;
     uint64_t index = is_from_first ? 0 : list_value_count(&from) - 1;
     struct list_value_walk walk = list_value_walk(&from, index, false);
     struct listpack_item item;
@@ -72,7 +78,7 @@ list_move(struct call *call, bool is_from_first, bool is_to_first)
         list_push(&to, &limits, is_to_first, text);
         list_to_view(call, target, &to);
     }
-    move_effects(call, is_from_first, is_to_first, text);
+    move_effects(call, is_from_first, is_to_first, is_alone, text);
 }
 
 static void

@@ -33,8 +33,6 @@ void __wrap_persistence_log_cut(struct persistence *persistence, uint64_t genera
                                 size_t size, bool is_behind_files);
 void __wrap_journal_close_group(struct shard *shard, const struct journal_part *part);
 void __real_journal_close_group(struct shard *shard, const struct journal_part *part);
-uint64_t __wrap_durable_part_begin(struct durable *durable);
-uint64_t __real_durable_part_begin(struct durable *durable);
 
 /* ---- what the logs ask for ---- */
 
@@ -83,10 +81,8 @@ __wrap_persistence_log_cut(struct persistence *persistence, uint64_t generation,
     struct disk_task *task = calloc(1, sizeof(*task));
     ASSERT(task != NULL);
     disk->cut_count += is_behind_files;
-    *task = (struct disk_task){.cut_number = disk->cut_count,
-                               .generation = generation,
-                               .bytes = bytes,
-                               .size = size};
+    *task = (struct disk_task){
+        .cut_number = disk->cut_count, .generation = generation, .bytes = bytes, .size = size};
     if (disk->tasks_last == NULL) {
         disk->tasks = task;
     } else {
@@ -114,19 +110,6 @@ __wrap_journal_close_group(struct shard *shard, const struct journal_part *part)
     if (!journal->is_kept_open) {
         disk->shards[shard->index].running = NULL;
     }
-}
-
-uint64_t
-__wrap_durable_part_begin(struct durable *durable)
-{
-    struct shard *shard = container_of(durable, struct shard, durable);
-    const struct sim_disk *disk = disk_of_ring(shard->ring);
-    uint64_t id = __real_durable_part_begin(durable);
-    if (disk != NULL && (disk->sim->options.disk_faults & DISK_FAULT_NO_RELEASE) != 0) {
-        durable_part_complete(shard, id);
-        return 0;
-    }
-    return id;
 }
 
 /* ---- what happens on the disk ---- */
@@ -421,6 +404,7 @@ sim_disk_create(struct sim *sim)
     ASSERT(disk != NULL);
     sim->disk = disk;
     disk->sim = sim;
+    sim->node->boot_id = DISK_BOOT_ID;
     for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
         struct shard *shard = sim->shards[i];
         shard->ring = (struct ring *)(void *)disk;

@@ -1,7 +1,6 @@
 /*
  * disk.h: the simulated disk, and what is known of the journals that are written to it. disk.c has
- * the files, disk_crash.c what a stop of the machine leaves of them, witness_disk.c what must be
- * among that.
+ * the files and what a stop of the machine leaves of them, witness_disk.c what must be among that.
  */
 #pragma once
 
@@ -14,6 +13,7 @@
 #define DISK_CUTS_MAX 6
 /** The first file's; one more cut, two more. */
 #define DISK_GENERATION_FIRST 2
+#define DISK_BOOT_ID 1
 
 /** A file of a shard's log, or one with what concerns all shards. */
 struct disk_file {

@@ -31,6 +31,7 @@ static const struct fault {
     uint32_t router;
     uint32_t lock;
     uint32_t disk;
+    bool is_crash;
 } faults[] = {
     {"hold-back", .router = ROUTER_FAULT_NO_HOLD_BACK},
     {"singles-first", .router = ROUTER_FAULT_NO_SINGLES_FIRST},
@@ -48,8 +49,7 @@ static const struct fault {
     {"wound", .lock = LOCK_FAULT_NO_WOUND},
     {"place", .lock = LOCK_FAULT_NO_PLACE},
     {"answer-last", .disk = DISK_FAULT_EARLY_ANSWERS},
-    {"part-release", .disk = DISK_FAULT_NO_RELEASE},
-    {"part-kept", .disk = DISK_FAULT_NO_LOCKS},
+    {"part-kept", .router = ROUTER_FAULT_PARTS_FREE, .is_crash = true},
     {"part-lines", .disk = DISK_FAULT_NO_PARTS},
     {"cut-closed", .disk = DISK_FAULT_CUT_OPEN},
     {"cut-synced", .disk = DISK_FAULT_EARLY_FILES},
@@ -135,7 +135,7 @@ run_seeds(const struct arguments_read *arguments, volatile uint64_t *seed,
         options.router_faults = arguments->fault->router;
         options.lock_faults = arguments->fault->lock;
         options.disk_faults = arguments->fault->disk;
-        options.is_crash |= options.disk_faults != 0;
+        options.is_crash |= options.disk_faults != 0 || arguments->fault->is_crash;
     }
     for (uint64_t i = 0; i < arguments->seed_count; i++) {
         *seed = options.seed;

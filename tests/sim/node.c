@@ -21,6 +21,7 @@ sim_node_new(uint32_t shard_count, const struct command_table *table)
     node->shard_count = shard_count;
     node->commands = table;
     node->start_ms = SIM_START_MS;
+    node->boot_id = 1;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
         node->slot_owner[slot] = (uint16_t)((uint64_t)slot * shard_count / SLOT_COUNT);
     }

@@ -359,11 +359,9 @@ struct sim_reader {
 /** Rules of the log that can be left out. */
 enum sim_disk_fault {
     DISK_FAULT_EARLY_ANSWERS = 1 << 0, /* answers leave before their changes are in the files */
-    DISK_FAULT_NO_RELEASE = 1 << 1,    /* what comes behind a part does not wait for the others */
-    DISK_FAULT_NO_LOCKS = 1 << 2,      /* `always`: keys are free before all parts are on disk */
-    DISK_FAULT_NO_PARTS = 1 << 3,      /* no lines that name the participants */
-    DISK_FAULT_CUT_OPEN = 1 << 4,      /* a cut does not close the shards */
-    DISK_FAULT_EARLY_FILES = 1 << 5,   /* files are named before what they stand on is on disk */
+    DISK_FAULT_NO_PARTS = 1 << 1,      /* no lines that name the participants */
+    DISK_FAULT_CUT_OPEN = 1 << 2,      /* a cut does not close the shards */
+    DISK_FAULT_EARLY_FILES = 1 << 3,   /* files are named before what they stand on is on disk */
 };
 
 struct sim_options {
@@ -556,7 +554,7 @@ void sim_disk_stop(struct sim *sim);
 void sim_disk_crash(struct sim *sim);
 /** The command runs on the shard for itself, or under a loan. witness_disk.c */
 void sim_disk_run(struct sim_op *op, const struct call *call);
-void sim_disk_returned(struct sim *sim, uint32_t index, struct loan *loan);
+void sim_disk_returned(struct sim *sim, uint32_t index, const struct loan *loan);
 /** RETURN has been carried out, or a step is over. */
 void sim_disk_forget(struct sim *sim, uint32_t index);
 /** The log's reader: `count` records for the next group; a cut. */

@@ -180,9 +180,10 @@ check_kept(struct sim_conn *conn, uint32_t key, bool is_end)
                     (!is_there || (kept->size == cell->size &&
                                    memcmp(kept->value, cell->value, cell->size) == 0));
     if (!is_right) {
-        sim_fail(sim, "cache: c%u keeps %s as '%.40s', which is '%.40s'%s", conn->index,
-                 sim->keys[key], kept->value == NULL ? "(nothing)" : kept->value,
-                 is_there ? cell->value : "(nothing)", is_end ? ", in the end" : "");
+        sim_fail(sim, "cache: c%u keeps %s as '%.*s', which is '%.*s'%s", conn->index,
+                 sim->keys[key], kept->value == NULL ? 0 : (int)MIN(kept->size, (size_t)40),
+                 kept->value, is_there ? (int)MIN(cell->size, (size_t)40) : 0, cell->value,
+                 is_end ? ", in the end" : "");
     }
 }
 

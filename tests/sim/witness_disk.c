@@ -54,8 +54,8 @@ sim_disk_run(struct sim_op *op, const struct call *call)
     for (uint32_t i = 0; i < op->key_count; i++) {
         bool is_other = i == 1 && (op->verb == VERB_COPY || op->verb == VERB_MOVE);
         uint32_t key = op->keys[i];
-        op->found_groups[i] = disk->shards[sim->key_owners[key]]
-                                  .changed[is_other ? op->other_db : op->db][key];
+        op->found_groups[i] =
+            disk->shards[sim->key_owners[key]].changed[is_other ? op->other_db : op->db][key];
     }
 }
 
@@ -71,16 +71,13 @@ op_find(const struct sim_conn *conn, const struct command *row)
 }
 
 void
-sim_disk_returned(struct sim *sim, uint32_t index, struct loan *loan)
+sim_disk_returned(struct sim *sim, uint32_t index, const struct loan *loan)
 {
     if (sim->disk == NULL) {
         return;
     }
     const struct request *request = &loan->transaction->request;
     struct sim_op *op = NULL;
-    if ((sim->options.disk_faults & DISK_FAULT_NO_LOCKS) != 0) {
-        loan->is_kept = false;
-    }
     if (loan->session_id >= 1 && loan->session_id <= sim->shape.conn_count) {
         const struct sim_conn *conn = &sim->conns[loan->session_id - 1];
         op = op_find(conn, request->command);
@@ -121,8 +118,8 @@ disk_group_closed(struct sim_disk *disk, struct shard *shard, const struct journ
     struct disk_shard *disk_shard = &disk->shards[shard->index];
     if (disk_shard->group_count == disk_shard->group_capacity) {
         disk_shard->group_capacity = MAX(disk_shard->group_capacity * 2, 64u);
-        disk_shard->groups = realloc(disk_shard->groups,
-                                     disk_shard->group_capacity * sizeof(*disk_shard->groups));
+        disk_shard->groups =
+            realloc(disk_shard->groups, disk_shard->group_capacity * sizeof(*disk_shard->groups));
         ASSERT(disk_shard->groups != NULL);
     }
     struct disk_group *group = &disk_shard->groups[disk_shard->group_count++];
@@ -517,6 +514,11 @@ disk_check(struct sim_disk *disk, const struct sim_bytes *remains, bool is_power
     for (uint32_t i = 0; i < count; i++) {
         recovery_scan(&crash.segments[i], slice_of(remains[i].data, remains[i].size));
         recovery_place(&crash.segments[i], disk->files[i].generation, disk->files[i].shard);
+        if (!is_power_lost) {
+            recovery_boot(&crash.segments[i], disk->sim->node->boot_id);
+        }
+        recovery_boot(&crash.segments[i],
+                      is_power_lost ? DISK_BOOT_ID + 2 : disk->sim->node->boot_id);
     }
     int error = recovery_decide(crash.segments, count, true, crash.verdicts);
     for (uint32_t i = 0; i < count; i++) {

@@ -1,4 +1,3 @@
-#include "core/log.h"
 #include "rig.h"
 
 #include <criterion/criterion.h>
@@ -30,14 +29,7 @@ Test(server, shutdown_reads_its_options)
     }
     cr_assert(rig_says(rig, "SHUTDOWN ABORT", "-ERR No shutdown in progress.\r\n"));
     cr_assert_eq(rig->shutdown_count, 0);
-    struct log *log = log_new();
-    rig->harness->shard->node->log = log;
-    /* Its part is put off for good; the rig does not wait for it. */
-    cr_assert(rig_says(rig, "SHUTDOWN nosave NOW force", "+OK\r\n"));
-    cr_assert_eq(rig->shutdown_count, 1);
-    cr_assert_eq(rig->shutdown_flags, SHUTDOWN_NOSAVE | SHUTDOWN_NOW | SHUTDOWN_FORCE);
     rig_delete(rig);
-    log_delete(log);
 }
 
 Test(server, lolwut_draws_and_tells_the_version)
