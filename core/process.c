@@ -254,6 +254,10 @@ uint64_t
 process_boot_id(void)
 {
     char text[64];
+    const char *played = getenv("TESSERA_BOOT_ID");
+    if (played != NULL) {
+        return hash_bytes(played, strlen(played), 0) | 1;
+    }
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
     if (file == NULL) {
         return 0;

@@ -68,7 +68,7 @@ void process_os_name(char *out, size_t size);
 
 /** Absolute path of the running program. Always NUL-terminated. */
 /** A number that stands for the machine's run since it was started, never 0; 0 where it cannot be
- * known. */
+ * known. Tests play another run with TESSERA_BOOT_ID in the environment. */
 uint64_t process_boot_id(void);
 void process_executable(char *out, size_t size);
 

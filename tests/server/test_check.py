@@ -15,6 +15,11 @@ from durability_files import dump_path, fill, folder, kill, log_folder, options
 from harness import Skip, play, require
 from server import Server, redis_path, tessera_path
 
+# Files that are cut here stand for a power loss: in the same run of the machine nothing that was
+# written would be missing.
+EARLIER_RUN = ("env", "TESSERA_BOOT_ID=before the power loss")
+os.environ["TESSERA_BOOT_ID"] = "after it"
+
 GOOD, DAMAGED, FAILED = 0, 1, 2
 TRIPLES = 40
 CUTS = 25
@@ -95,7 +100,7 @@ def triples_are_whole(server):
 
 def killed_folder(start, path, policy="no", **more):
     """A folder as kill -9 leaves it; under `no` nothing in it is known to be on disk."""
-    server = start(args=options(path, log="yes", policy=policy, **more))
+    server = start(args=options(path, log="yes", policy=policy, **more), prefix=EARLIER_RUN)
     write(server)
     kill(server)
 

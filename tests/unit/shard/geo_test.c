@@ -290,7 +290,7 @@ static long
 member_number(struct slice member)
 {
     long number = 0;
-    for (size_t i = 0; i < member.size; i++) {
+    for (size_t i = 0; i < member.size && member.data[i] >= '0' && member.data[i] <= '9'; i++) {
         number = number * 10 + (member.data[i] - '0');
     }
     return number;
