@@ -340,7 +340,8 @@ typedef uint32_t end_fn(struct worker *worker);
 static void
 thread_end_rounds(struct server *server, struct worker *worker, uint32_t index, end_fn *end)
 {
-    int64_t deadline_ms = clock_unix_ms() + END_FILES_MS;
+    /* One that has failed to begin its files has nothing to write to them. */
+    int64_t deadline_ms = clock_unix_ms() + (server->has_failed ? 0 : END_FILES_MS);
     for (uint32_t round = 0;; round++) {
         if (index == 0) {
             atomic_store(&server->settled[(round + 1) % 3], 0);

@@ -506,4 +506,4 @@ def test_policy_changes_under_load(start):
 
 
 if __name__ == "__main__":
-    play(globals())
+    play(globals(), shards=(2,))
