@@ -283,8 +283,6 @@ Test(geo, resp3)
 
 /* ---- order ---- */
 
-/** Members on a line, in random order, many at the same place: "m17" is 17 steps away. COUNT takes
- * another way of sorting than the whole, with the same distances in front. */
 /** The digits of a member, which do not end with a NUL. */
 static long
 member_number(struct slice member)
@@ -296,6 +294,8 @@ member_number(struct slice member)
     return number;
 }
 
+/** Members on a line, in random order, many at the same place: "m17" is 17 steps away. COUNT takes
+ * another way of sorting than the whole, with the same distances in front. */
 Test(geo, nearest_and_farthest_come_first)
 {
     struct random random;
