@@ -53,9 +53,12 @@ def play_cell(tests, path, backend, shards):
     verdicts = []
     shared = None
 
+    started = []
+
     def start(**options):
         options.setdefault("shards", shards)
-        return Server(path, backend=backend, **options)
+        started.append(Server(path, backend=backend, **options))
+        return started[-1]
 
     for test in tests:
         where = f"{test.__name__} ({backend}, {shards} shards)"
@@ -81,6 +84,11 @@ def play_cell(tests, path, backend, shards):
                 if shared.alive():
                     shared.stop(kill=True)
                 shared = None
+        # A test that is skipped or fails half-way leaves its servers behind.
+        for server in started:
+            if server is not shared and server.alive():
+                server.stop(kill=True)
+        started.clear()
         took = time.monotonic() - began
         if took > 3:
             print(f"{where}: {took:.1f} s")
