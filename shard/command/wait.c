@@ -1,5 +1,6 @@
 /*
- * wait.c: WAIT and WAITAOF of a server that has no replicas and keeps no file.
+ * wait.c: WAIT and WAITAOF of a server that has no replicas. WAITAOF does not look at this server's
+ * own log yet: whoever asks for it is told so.
  * What was to be confirmed by others will not be: where a client asks for more than there can be,
  * all that is left of the command is the time it gives them. It waits as those do who wait for a
  * key, with no key to wait for.
