@@ -21,6 +21,7 @@
 #include "core/heap.h"
 #include "core/number.h"
 #include "persist/aof_format.h"
+#include "shard/block.h"
 #include "shard/durable.h"
 #include "shard/persistence.h"
 #include "shard/router_internal.h"
@@ -345,10 +346,22 @@ gathers(struct aof *aof)
 static void cuts_settle(struct aof *aof);
 
 void
+aof_tell(struct shard *shard)
+{
+    struct shard_told *told = &shard->told;
+    const struct aof_writer *writer = &shard->aof->writer;
+    atomic_store_explicit(&told->aof_size, writer->appended_offset, memory_order_release);
+    atomic_store_explicit(&told->aof_written_size, writer->written_offset, memory_order_relaxed);
+    atomic_store_explicit(&told->aof_synced_size, writer->synced_offset, memory_order_release);
+}
+
+void
 aof_flush(struct shard *shard)
 {
     struct aof *aof = shard->aof;
     journal_read(shard);
+    /* Before the answers to what was read can leave: whoever has one knows of this size. */
+    aof_tell(shard);
     if (gathers(aof)) {
         return;
     }
@@ -368,6 +381,40 @@ int64_t
 aof_next_ms(const struct shard *shard)
 {
     return shard->aof == NULL ? INT64_MAX : aof_writer_next_ms(&shard->aof->writer);
+}
+
+/* ---- points ---- */
+
+struct aof_point *
+aof_point_new(struct shard *shard)
+{
+    const struct node *node = shard->node;
+    if (LIKELY(shard->aof != NULL)) {
+        journal_read(shard);
+        aof_tell(shard);
+    }
+    struct aof_point *point =
+        heap_alloc(sizeof(*point) + node->shard_count * sizeof(point->offsets[0]));
+    point->shard_count = node->shard_count;
+    for (uint32_t i = 0; i < node->shard_count; i++) {
+        uint64_t size = atomic_load_explicit(&node->shards[i]->told.aof_size, memory_order_acquire);
+        /* A log that is about to begin has its first byte on disk when its base is. */
+        point->offsets[i] = MAX(size, UINT64_C(1));
+    }
+    return point;
+}
+
+bool
+aof_point_is_synced(const struct shard *shard, const struct aof_point *point)
+{
+    for (uint32_t i = 0; i < point->shard_count; i++) {
+        const struct shard_told *told = &shard->node->shards[i]->told;
+        if (atomic_load_explicit(&told->aof_synced_size, memory_order_acquire) <
+            point->offsets[i]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- the writer ---- */
@@ -397,6 +444,7 @@ static void
 aof_advanced(void *owner)
 {
     struct aof *aof = owner;
+    aof_tell(aof->shard);
     cuts_settle(aof);
     if (UNLIKELY(aof->is_recovering)) {
         aof->is_recovering = false;
@@ -433,6 +481,9 @@ aof_closed(void *owner)
     heap_free(aof->portions);
     heap_free(aof->cut_offsets);
     shard->aof = NULL;
+    atomic_store_explicit(&shard->told.aof_size, 0, memory_order_relaxed);
+    atomic_store_explicit(&shard->told.aof_written_size, 0, memory_order_relaxed);
+    atomic_store_explicit(&shard->told.aof_synced_size, 0, memory_order_relaxed);
     struct aof_mail *mail = heap_alloc(sizeof(*mail));
     *mail = (struct aof_mail){.kind = AOF_MAIL_CLOSED};
     mail_home(aof, mail);
@@ -502,6 +553,7 @@ aof_start(struct shard *shard, uint64_t generation)
     aof_writer_create(&aof->writer, shard->ring, &aof_writer_table, aof);
     shard->aof = aof;
     append_head(aof);
+    aof_tell(shard);
     if (shard->index == 0) {
         persistence_log_cut(shard->persistence, generation, NULL, 0, false);
     }
@@ -515,6 +567,7 @@ aof_stop(struct shard *shard)
     struct aof *aof = shard->aof;
     ASSERT(!aof->is_closing);
     aof->is_closing = true;
+    block_end_log_waits(shard);
     journal_read(shard);
     journal_reader_remove(shard, &aof->reader);
     aof_flush(shard);

@@ -92,5 +92,20 @@ void aof_receive(struct shard *shard, struct aof_mail *mail);
 /** `appendfsync` has another value, or a log begins or ends: who waits for what. */
 void aof_configure(struct shard *shard);
 
+/** Put into shard->told how far the log has come. */
+void aof_tell(struct shard *shard);
+
+/** What the logs of all shards hold at some moment. */
+struct aof_point {
+    uint32_t shard_count;
+    uint64_t offsets[];
+};
+
+/** Now, on any core: all that this core has been told of, its own journal included; where the log
+ * has yet to begin, its base. heap_free() it. */
+struct aof_point *aof_point_new(struct shard *shard);
+/** Is all of that on disk? As far as the shards have told. While the same log goes on. */
+bool aof_point_is_synced(const struct shard *shard, const struct aof_point *point);
+
 /** A command as the file has it, appended to `bytes`. Returns its size; `bytes` NULL: only that. */
 size_t aof_command_format(char *bytes, const struct slice *argv, uint32_t argc);

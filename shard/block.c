@@ -29,6 +29,7 @@
 
 #include "core/heap.h"
 #include "core/number.h"
+#include "shard/aof.h"
 #include "shard/block_internal.h"
 #include "shard/commandlog.h"
 #include "shard/execute.h"
@@ -37,12 +38,16 @@
 
 #include <math.h>
 
+/** How often those who wait for other cores' logs look: nobody tells them. */
+#define POINT_LOOK_MS 5
+
 struct block_table *
 block_table_new(struct memory *memory, int64_t now_ms)
 {
     struct block_table *table = heap_alloc(sizeof(*table));
     *table = (struct block_table){0};
     list_create(&table->ready);
+    list_create(&table->point_waits);
     wheel_create(&table->wheel, memory, now_ms);
     return table;
 }
@@ -65,6 +70,7 @@ blocker_try_delete(struct blocker *blocker)
     }
     output_destroy(&blocker->output);
     heap_free(blocker->resolved);
+    heap_free(blocker->point);
     heap_free(blocker);
 }
 
@@ -141,6 +147,9 @@ blocker_done(struct blocker *blocker)
     struct lane *lane = blocker->lane;
     struct shard *shard = blocker->shard;
     wheel_remove(&shard->block->wheel, &blocker->timer);
+    if (blocker->point != NULL) {
+        list_remove(&blocker->point_link);
+    }
     shard->block->client_count--;
     shard->router->pending_count--;
     lane->session->blocker = NULL;
@@ -171,12 +180,25 @@ call_block(struct call *call, int64_t timeout_ms, uint32_t waited_count, const s
         return false;
     }
     call->flags |= CALL_BLOCKS;
+    call->block_point = NULL;
     call->block_timeout_ms = timeout_ms;
     call->block_argv = argv;
     call->block_view_count = waited_count;
     for (uint32_t i = 0; i < waited_count; i++) {
         call->views[i]->flags |= VIEW_WAITED;
     }
+    return true;
+}
+
+bool
+call_block_point(struct call *call, int64_t timeout_ms, struct aof_point *point,
+                 enum block_point_use use)
+{
+    if (!call_block(call, timeout_ms, 0, call->argv)) {
+        return false;
+    }
+    call->block_point = point;
+    call->block_point_use = use;
     return true;
 }
 
@@ -240,8 +262,10 @@ block_begin(struct router *router, struct lane *lane, const struct request *requ
 {
     struct shard *shard = router->shard;
     if (lane->output == NULL) {
+        heap_free(call->block_point);
         return; /* nobody waits for the reply any more */
     }
+    ASSERT(call->block_point == NULL || loan_count == 0);
     uint32_t part_count = 0;
     for (uint32_t i = 0; i < loan_count; i++) {
         part_count += has_waited(loans[i].views, loans[i].view_count);
@@ -254,6 +278,11 @@ block_begin(struct router *router, struct lane *lane, const struct request *requ
     }
     blocker->wanted_end = end;
     timer_set(blocker, deadline_ms);
+    if (call->block_point != NULL) {
+        blocker->point = call->block_point;
+        blocker->point_use = call->block_point_use;
+        list_push_back(&shard->block->point_waits, &blocker->point_link);
+    }
     uint32_t next = 0;
     for (uint32_t i = 0; i < loan_count; i++) {
         if (has_waited(loans[i].views, loans[i].view_count)) {
@@ -275,8 +304,12 @@ reply_end(struct blocker *blocker, enum block_end end)
     reply_create(&reply, &blocker->output, blocker->request.protocol);
     if (end == BLOCK_UNBLOCK_ERROR) {
         reply_error(&reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    } else if (end == BLOCK_LOG_ENDED) {
+        reply_error(&reply, BLOCK_LOG_ENDED_ERROR);
     } else if (end == BLOCK_TIMEOUT && blocker->request.command->timed_out != NULL) {
-        blocker->request.command->timed_out(&reply, blocker->argv, blocker->request.argc);
+        bool is_synced =
+            blocker->point != NULL && aof_point_is_synced(blocker->shard, blocker->point);
+        blocker->request.command->timed_out(&reply, is_synced);
     } else if (end == BLOCK_TIMEOUT) {
         reply_null_array(&reply);
     }
@@ -333,8 +366,41 @@ timer_due(void *context, struct wheel_node *node)
 }
 
 void
+block_end_log_waits(struct shard *shard)
+{
+    struct list_node *node;
+    while ((node = list_first(&shard->block->point_waits)) != NULL) {
+        struct blocker *blocker = container_of(node, struct blocker, point_link);
+        if (blocker->point_use != BLOCK_POINT_REPORTED) {
+            blocker_end(blocker, BLOCK_LOG_ENDED);
+        } else {
+            list_remove(node);
+            heap_free(blocker->point);
+            blocker->point = NULL;
+        }
+    }
+}
+
+/** Those whose log is on disk need not wait any more. */
+static void
+look_at_points(struct shard *shard)
+{
+    struct list *waits = &shard->block->point_waits;
+    for (struct list_node *node = list_first(waits), *next = NULL; node != NULL; node = next) {
+        next = list_next(waits, node);
+        struct blocker *blocker = container_of(node, struct blocker, point_link);
+        if (blocker->point_use == BLOCK_POINT_ALL && aof_point_is_synced(shard, blocker->point)) {
+            blocker_end(blocker, BLOCK_TIMEOUT);
+        }
+    }
+}
+
+void
 block_advance(struct shard *shard)
 {
+    if (UNLIKELY(!list_is_empty(&shard->block->point_waits))) {
+        look_at_points(shard);
+    }
     if (UNLIKELY(shard->block->wheel.count > 0)) {
         wheel_advance(&shard->block->wheel, shard->now_ms, UINT32_MAX, timer_due, shard);
     }
@@ -343,7 +409,10 @@ block_advance(struct shard *shard)
 int64_t
 block_next_ms(const struct shard *shard)
 {
-    return shard->block->wheel.count == 0 ? INT64_MAX : wheel_next_ms(&shard->block->wheel);
+    const struct block_table *table = shard->block;
+    int64_t next_ms = table->wheel.count == 0 ? INT64_MAX : wheel_next_ms(&table->wheel);
+    bool is_looking = UNLIKELY(!list_is_empty(&table->point_waits));
+    return is_looking ? MIN(next_ms, shard->now_ms + POINT_LOOK_MS) : next_ms;
 }
 
 uint32_t

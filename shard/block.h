@@ -21,6 +21,7 @@ struct view_set;
 enum block_end {
     BLOCK_TIMEOUT,       /* as after the time has passed: null */
     BLOCK_UNBLOCK_ERROR, /* CLIENT UNBLOCK ... ERROR */
+    BLOCK_LOG_ENDED,     /* what was to be in the append-only file will not be */
     BLOCK_GONE,          /* the connection is over */
 };
 
@@ -43,7 +44,10 @@ void block_begin(struct router *router, struct lane *lane, const struct request 
 /** End the session's wait. False: it does not wait, or is being served already. */
 bool block_end(struct session *session, enum block_end end);
 
-/** End the waits whose time has passed. The shard's core, each turn. */
+/** The append-only file ends here: so do the waits of this core's clients for it. */
+void block_end_log_waits(struct shard *shard);
+
+/** End the waits whose time has passed, or whose log is on disk. The shard's core, each turn. */
 void block_advance(struct shard *shard);
 /** When block_advance() is to be called at the latest; INT64_MAX: never. */
 int64_t block_next_ms(const struct shard *shard);

@@ -69,6 +69,9 @@ struct blocker {
     uint32_t waited_count; /* of the declared keys: those that are waited for */
     struct wheel_node timer;
     enum block_end wanted_end; /* when the timer is due */
+    struct aof_point *point;   /* of the logs; NULL: none */
+    enum block_point_use point_use;
+    struct list_node point_link;
     bool is_retired;
     uint32_t home_count;
     uint32_t part_count;
@@ -91,6 +94,7 @@ struct block_table {
     /* ---- the clients of this core that wait ---- */
     struct wheel wheel;
     uint32_t client_count;
+    struct list point_waits; /* blockers that wait for a log */
 };
 
 /** Wait at this shard, which owns the part, for those of the views that are marked. */

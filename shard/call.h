@@ -10,9 +10,17 @@
 #include "shard/shard.h"
 #include "shard/view.h"
 
+struct aof_point;
 struct grown_keys;
 struct session;
 struct scratch_block;
+
+/** What a place in the logs is to a command that waits. */
+enum block_point_use {
+    BLOCK_POINT_ALL,      /* when that is on disk, the wait is over */
+    BLOCK_POINT_WANTED,   /* it waits for something else, too, but not without a log */
+    BLOCK_POINT_REPORTED, /* its reply tells of it */
+};
 
 struct call {
     const struct command *command;
@@ -46,6 +54,8 @@ struct call {
     int64_t block_timeout_ms;
     uint32_t block_view_count;
     const struct slice *block_argv;
+    struct aof_point *block_point; /* call_block_point() */
+    enum block_point_use block_point_use;
     struct grown_keys *grown; /* for call_key(); NULL where the row does not grow */
 };
 
@@ -148,6 +158,14 @@ void call_effect_deadline(struct call *call, struct view *view);
  */
 bool call_block(struct call *call, int64_t timeout_ms, uint32_t waited_count,
                 const struct slice *argv);
+
+/** The error of who waits for an append-only file that ends. */
+#define BLOCK_LOG_ENDED_ERROR                                                                      \
+    "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+
+/** The same with no key to wait for, but with a place in the logs (shard/aof.h), which is taken. */
+bool call_block_point(struct call *call, int64_t timeout_ms, struct aof_point *point,
+                      enum block_point_use use);
 
 /** The timeout of BLPOP and its kin: seconds, perhaps with a fraction; 0: none. False: the error
  * has been replied. */

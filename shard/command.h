@@ -213,8 +213,9 @@ struct command {
     bool (*may_block)(const struct slice *argv, uint32_t argc);
     /** SCOPE_LOCAL: it may call call_block() without keys (WAIT). */
     bool is_waiting;
-    /** What it replies when its time has passed; NULL: a null array. */
-    void (*timed_out)(struct reply *reply, const struct slice *argv, uint32_t argc);
+    /** What it replies when its time has passed, or the log is on disk (`is_synced`), if it waits
+     * for that; NULL: a null array. */
+    void (*timed_out)(struct reply *reply, bool is_synced);
     /** SCOPE_KEYS: does the session's state forbid it? Replies the error then. At the coordinator,
      * before anything else. NULL: never. */
     bool (*refuses)(const struct session *session, struct reply *reply);

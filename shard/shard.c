@@ -184,9 +184,6 @@ shard_tell(struct shard *shard)
     atomic_store_explicit(&told->change_count, shard->change_count, memory_order_relaxed);
     atomic_store_explicit(&told->memory_size, shard->memory.used_size, memory_order_relaxed);
     if (shard->aof != NULL) {
-        const struct aof_writer *writer = &shard->aof->writer;
-        atomic_store_explicit(&told->aof_size, writer->appended_offset, memory_order_relaxed);
-        atomic_store_explicit(&told->aof_written_size, writer->written_offset,
-                              memory_order_relaxed);
+        aof_tell(shard);
     }
 }

@@ -66,6 +66,7 @@ struct shard_told {
     _Atomic uint64_t change_count; /* changed keys since the start */
     _Atomic uint64_t aof_size;     /* bytes that this shard has appended to its log */
     _Atomic uint64_t aof_written_size;
+    _Atomic uint64_t aof_synced_size;
     _Atomic uint64_t memory_size; /* of the account */
 };
 

@@ -1,12 +1,15 @@
 /*
- * wait.c: WAIT and WAITAOF of a server that has no replicas. WAITAOF does not look at this server's
- * own log yet: whoever asks for it is told so.
+ * wait.c: WAIT and WAITAOF of a server that has no replicas.
  * What was to be confirmed by others will not be: where a client asks for more than there can be,
  * all that is left of the command is the time it gives them. It waits as those do who wait for a
- * key, with no key to wait for.
+ * key, with no key to wait for. What is to be confirmed by this server's own log is all that any
+ * client has changed so far, on any core: that needs no book for each client, and asks for no more
+ * than the next sync anyway.
  */
 #include "shard/command/families.h"
 
+#include "core/heap.h"
+#include "shard/aof.h"
 #include "shard/call.h"
 #include "shard/shard.h"
 
@@ -29,10 +32,9 @@ timeout_read(struct call *call, uint32_t index, int64_t *timeout_ms)
 }
 
 static void
-wait_reply(struct reply *reply, const struct slice *argv, uint32_t argc)
+wait_reply(struct reply *reply, bool is_synced)
 {
-    (void)argv;
-    (void)argc;
+    (void)is_synced;
     reply_i64(reply, 0);
 }
 
@@ -45,17 +47,15 @@ wait_run(struct call *call)
         return;
     }
     if (replica_count <= 0 || !call_block(call, timeout_ms, 0, call->argv)) {
-        wait_reply(call->reply, call->argv, call->argc);
+        wait_reply(call->reply, false);
     }
 }
 
 static void
-waitaof_reply(struct reply *reply, const struct slice *argv, uint32_t argc)
+waitaof_reply(struct reply *reply, bool is_synced)
 {
-    (void)argv;
-    (void)argc;
     reply_array(reply, 2);
-    reply_i64(reply, 0);
+    reply_i64(reply, is_synced);
     reply_i64(reply, 0);
 }
 
@@ -71,18 +71,24 @@ waitaof_run(struct call *call)
         !timeout_read(call, 3, &timeout_ms)) {
         return;
     }
-    if (local_count > 0 && call->shard->aof != NULL) {
-        reply_error(call->reply, "ERR WAITAOF with numlocal is not supported yet: use appendfsync "
-                                 "always where a write must be on disk when it is answered");
+    struct shard *shard = call->shard;
+    if (!shard->config->appendonly) {
+        if (local_count > 0) {
+            reply_error(call->reply, BLOCK_LOG_ENDED_ERROR);
+        } else if (replica_count == 0 || !call_block(call, timeout_ms, 0, call->argv)) {
+            waitaof_reply(call->reply, false);
+        }
         return;
     }
-    if (local_count > 0) {
-        reply_error(call->reply, "ERR WAITAOF cannot be used when numlocal is set but appendonly "
-                                 "is disabled.");
-        return;
-    }
-    if (replica_count == 0 || !call_block(call, timeout_ms, 0, call->argv)) {
-        waitaof_reply(call->reply, call->argv, call->argc);
+    struct aof_point *point = aof_point_new(shard);
+    bool is_synced = aof_point_is_synced(shard, point);
+    bool is_enough = replica_count == 0 && (local_count == 0 || is_synced);
+    enum block_point_use use = local_count == 0     ? BLOCK_POINT_REPORTED
+                               : replica_count == 0 ? BLOCK_POINT_ALL
+                                                    : BLOCK_POINT_WANTED;
+    if (is_enough || !call_block_point(call, timeout_ms, point, use)) {
+        heap_free(point);
+        waitaof_reply(call->reply, is_synced);
     }
 }
 

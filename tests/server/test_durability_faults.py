@@ -196,6 +196,22 @@ def test_slow_sync_holds_what_depends_on_it(start):
                 no_faults(other)
 
 
+def test_waitaof_waits_for_every_shard(start):
+    """Under everysec: until the disk works again, wherever the key lies that was written."""
+    with folder() as path:
+        with start(args=options(path, log="yes"), shards=3) as server:
+            fill(server)
+            with server.client() as client, server.client() as other:
+                require(client.call("WAITAOF", 1, 0, 0) == [1, 0])
+                fault(other, "sync", "none", 0, 0, 0, 1500)
+                for i in range(4):
+                    client.call("SET", f"slow{i}", "1")
+                    client.send("WAITAOF", 1, 0, 0)
+                    require(is_held(client), "answered before the sync")
+                    require(client.reply() == [1, 0])
+                no_faults(other)
+
+
 def test_slow_disk_loses_nothing(start):
     """Slow writes and syncs while clients write, then SIGKILL: what was answered is there."""
     for policy in POLICIES:
