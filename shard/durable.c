@@ -11,12 +11,9 @@
  * answer that travels to another core waits here as mail. A reader of another connection waits only
  * under `always`, and only where it has looked at a slot with changes that are not safe yet.
  *
- * A part of a transaction over several shards is worth nothing without the others: after a crash
- * recovery cuts this shard's file in front of it. So what comes behind a part is safe only when all
- * shards have theirs, and the coordinator says so (MAIL_RELEASE). That goes for parts too: one that
- * stands behind another part which is not complete is cut off with it. Its owner says so with its
- * DONE, and the transaction is answered when that owner says DONE once more, after MAIL_RELEASE, as
- * soon as the part is safe.
+ * A part of a transaction over several shards is worth nothing without the others. Its keys stay
+ * lent until all shards have theirs (lender.c), so nothing that is answered here can be built on it
+ * before; what else comes behind it in the file does not depend on it.
  *
  * Marks, not offsets: what follows is the journal's affair alone, and a reader may add bytes of its
  * own (checksums) without anybody having to count them.
@@ -32,16 +29,14 @@
 void
 durable_create(struct durable *durable)
 {
-    *durable = (struct durable){.next_mark = 1, .part_id = 1};
+    *durable = (struct durable){.next_mark = 1};
 }
 
 void
 durable_destroy(struct durable *durable)
 {
-    ASSERT(durable->held.count == 0 && durable->parts_out.count == 0);
+    ASSERT(durable->held.count == 0);
     heap_free(durable->held.mails);
-    heap_free(durable->parts_out.mails);
-    heap_free(durable->parts);
     heap_free(durable->slot_marks);
 }
 
@@ -87,28 +82,13 @@ durable_hold(struct durable *durable, uint64_t mark, uint32_t to, struct mail *m
     return mark;
 }
 
-void
-durable_hold_part(struct shard *shard, uint64_t mark, uint32_t to, struct mail *mail)
-{
-    queue_push(&shard->durable.parts_out, mark, to, mail);
-    queue_post(shard, &shard->durable.parts_out, shard->durable.written_mark);
-}
-
 /* ---- what is safe ---- */
 
-static void
-safe_advance(struct shard *shard)
+void
+durable_written(struct shard *shard, uint64_t mark)
 {
     struct durable *durable = &shard->durable;
-    while (durable->part_count > 0 && durable->parts[durable->part_first].is_complete) {
-        durable->part_first = (durable->part_first + 1) % durable->part_capacity;
-        durable->part_count--;
-        durable->part_id++;
-    }
-    uint64_t mark = durable->written_mark;
-    if (durable->part_count > 0) {
-        mark = MIN(mark, durable->parts[durable->part_first].mark - 1);
-    }
+    mark = MIN(mark, durable->next_mark);
     if (mark <= durable->safe_mark) {
         return;
     }
@@ -117,56 +97,4 @@ safe_advance(struct shard *shard)
     if (shard->ops.durable_advanced != NULL) {
         shard->ops.durable_advanced(shard->core);
     }
-}
-
-uint64_t
-durable_part_begin(struct durable *durable)
-{
-    if (durable->part_count == durable->part_capacity) {
-        uint32_t capacity = MAX(durable->part_capacity * 2, (uint32_t)CAPACITY_MIN);
-        struct durable_part *parts = heap_alloc(capacity * sizeof(*parts));
-        for (uint32_t i = 0; i < durable->part_count; i++) {
-            parts[i] = durable->parts[(durable->part_first + i) % durable->part_capacity];
-        }
-        heap_free(durable->parts);
-        durable->parts = parts;
-        durable->part_first = 0;
-        durable->part_capacity = capacity;
-    }
-    uint32_t at = (durable->part_first + durable->part_count) % durable->part_capacity;
-    durable->parts[at] = (struct durable_part){.mark = durable->next_mark};
-    return durable->part_id + durable->part_count++;
-}
-
-static uint32_t
-part_at(const struct durable *durable, uint64_t id)
-{
-    ASSERT(id >= durable->part_id && id - durable->part_id < durable->part_count);
-    return (uint32_t)((durable->part_first + (id - durable->part_id)) % durable->part_capacity);
-}
-
-uint64_t
-durable_part_mark(const struct durable *durable, uint64_t id)
-{
-    return id == 0 ? 0 : durable->parts[part_at(durable, id)].mark;
-}
-
-void
-durable_part_complete(struct shard *shard, uint64_t id)
-{
-    struct durable *durable = &shard->durable;
-    if (id == 0) {
-        return;
-    }
-    durable->parts[part_at(durable, id)].is_complete = true;
-    safe_advance(shard);
-}
-
-void
-durable_written(struct shard *shard, uint64_t mark)
-{
-    struct durable *durable = &shard->durable;
-    durable->written_mark = MAX(durable->written_mark, MIN(mark, durable->next_mark));
-    queue_post(shard, &durable->parts_out, durable->written_mark);
-    safe_advance(shard);
 }

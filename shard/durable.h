@@ -71,23 +71,6 @@ durable_is_safe(const struct durable *durable, uint64_t mark)
  * Returns the mark with which further mail stays behind it. */
 uint64_t durable_hold(struct durable *durable, uint64_t mark, uint32_t to, struct mail *mail);
 
-/** The answer of a part: `mark` needs to be written here only. */
-void durable_hold_part(struct shard *shard, uint64_t mark, uint32_t to, struct mail *mail);
-
-/** A part of a transaction over several shards was journaled. Nothing from here on is safe before
- * durable_part_complete(), which takes what this returns (never 0). */
-uint64_t durable_part_begin(struct durable *durable);
-/** Is a part before the last one not complete? Then it may be cut off, and the last one with it. */
-static inline bool
-durable_part_is_behind(const struct durable *durable)
-{
-    return durable->part_count > 1;
-}
-/** What safe_mark has to come to for the part to be safe; 0: it is none. */
-uint64_t durable_part_mark(const struct durable *durable, uint64_t id);
-/** All shards have their parts. 0: nothing. */
-void durable_part_complete(struct shard *shard, uint64_t id);
-
 /** Everything up to `mark` is written; UINT64_MAX: whatever there is. The mail that waited for it
  * is posted, and the core is told (ops.durable_advanced). */
 void durable_written(struct shard *shard, uint64_t mark);

@@ -27,28 +27,14 @@ struct durable_queue {
     uint32_t capacity;
 };
 
-/** A part of a transaction over several shards, until all of them have theirs. */
-struct durable_part {
-    uint64_t mark;
-    bool is_complete;
-};
-
 struct durable {
     /** What is journaled now is safe when safe_mark has come to this. */
     uint64_t next_mark;
-    /** In the files as far as `appendfsync` wants it; of this shard. */
-    uint64_t written_mark;
-    /** The same, and no part before it is incomplete anywhere. */
+    /** In the files as far as `appendfsync` wants it. */
     uint64_t safe_mark;
     /** What has run since somebody last set it to 0 must not be answered before this. */
     uint64_t hold_mark;
     /** appendfsync always: the mark of each slot's last change; else NULL. */
     uint64_t *slot_marks;
-    struct durable_queue held;      /* for safe_mark */
-    struct durable_queue parts_out; /* DONE of parts: for written_mark */
-    struct durable_part *parts;     /* a ring, by age */
-    uint32_t part_first;
-    uint32_t part_count;
-    uint32_t part_capacity;
-    uint64_t part_id; /* of the first: ids rise by one */
+    struct durable_queue held; /* for safe_mark */
 };

@@ -140,7 +140,6 @@ journal_close_group(struct shard *shard, const struct journal_part *part)
     journal->closed_effect_count = journal->effects.count;
     journal->closed_size = journal->effects.size;
     durable_changed(&shard->durable);
-    journal->part_id = part == NULL ? 0 : durable_part_begin(&shard->durable);
 }
 
 /** The groups have been read: only the open one stays. */

@@ -48,7 +48,6 @@ struct journal {
     size_t closed_size; /* of the groups' effects, in bytes */
     uint64_t read_size; /* bytes of effects that have been read since the start: the offset */
     bool is_kept_open;  /* an EXEC with closed shards goes on in several steps */
-    uint64_t part_id;   /* durable_part_begin()'s, of the last group; 0: it was no part */
     struct journal_reader *readers;
 };
 

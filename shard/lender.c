@@ -230,12 +230,8 @@ loan_journal(struct shard *shard, struct loan *loan)
         journal_cut(shard, loan->barrier);
         return;
     }
-    loan->part_id = 0;
-    loan->is_behind = false;
     if (shard->journal != NULL && loan->is_part) {
         journal_close_group(shard, &loan->part_record);
-        loan->part_id = shard->journal_room->part_id;
-        loan->is_behind = durable_part_is_behind(&shard->durable);
     } else {
         journal_close(shard);
     }
@@ -287,8 +283,7 @@ loan_leave_part(struct router *router, struct loan *loan, uint64_t mark)
     if (!is_kept) {
         loan_unlock(router, loan);
     }
-    loan->mail.kind = MAIL_DONE;
-    durable_hold_part(router->shard, mark, hold->coordinator, &loan->mail);
+    router_answer(router, mark, hold->coordinator, MAIL_DONE, &loan->mail);
     if (!is_kept) {
         hold_serve(router, hold);
     }
@@ -367,17 +362,15 @@ void
 lender_release(struct router *router, struct loan *loan)
 {
     struct hold *hold = loan->is_kept ? loan->hold : NULL;
-    uint64_t part_id = loan->part_id;
     uint16_t coordinator = loan->mail.from;
-    uint64_t mark = loan->is_behind ? durable_part_mark(&router->shard->durable, part_id) : 0;
     if (hold != NULL) {
         loan_unlock(router, loan);
     }
-    router_answer(router, mark, coordinator, MAIL_DONE, &loan->mail);
+    /* Nothing waits for this but the loan's memory. */
+    router_post(router, coordinator, MAIL_DONE, &loan->mail);
     if (hold != NULL) {
         hold_serve(router, hold);
     }
-    durable_part_complete(router->shard, part_id);
 }
 
 void

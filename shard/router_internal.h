@@ -113,7 +113,6 @@ struct loan {
     bool is_dirty;      /* GRANT's answer: one was changed */
     bool is_part;       /* RETURN: several owners journal it, each its part */
     bool is_kept;       /* RETURN: the keys stay lent until MAIL_RELEASE */
-    bool is_behind;     /* DONE: at this owner an older part is not complete yet */
     uint8_t step;       /* enum loan_step: what MAIL_STEP asks for */
     uint8_t shard_mode; /* enum lock_mode */
     uint64_t ticket;
@@ -125,7 +124,6 @@ struct loan {
     uint64_t session_id;             /* whose command it is */
     bool is_cut;                     /* RETURN: the journal ends before it ... */
     const struct effects *barrier;   /* ... with this between the two, told to shard 0 */
-    uint64_t part_id;                /* owner's: durable_part_begin() */
     struct journal_part part_record; /* is_part: what the journal keeps of it */
     struct hold *hold;               /* owner's */
     struct blocker_part *block_part; /* RETURN: the command waits for keys of this loan */

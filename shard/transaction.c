@@ -631,19 +631,15 @@ finish_closed(struct router *router, struct transaction *transaction)
     lane_emit(lane);
 }
 
-/** All owners have their parts in their files: tell them. Returns whether that makes them safe:
- * not where an older part may still be cut off, and this one with it. */
-static bool
+/** All owners have their parts in their files: they may free their keys, and come home again. */
+static void
 parts_release(struct router *router, struct transaction *transaction)
 {
-    bool is_safe = true;
     transaction->has_parts = false;
     transaction->home_count = 0;
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
-        is_safe &= !transaction->loans[i].is_behind;
         router_post(router, transaction->loans[i].owner, MAIL_RELEASE, &transaction->loans[i].mail);
     }
-    return is_safe;
 }
 
 /** What it changed is safe. The last thing to do but for what is closed. */
@@ -671,10 +667,9 @@ transaction_done(struct router *router, struct loan *loan)
     if (UNLIKELY(transaction->is_journaled)) {
         struct lane *lane = transaction->lane;
         if (transaction->has_parts) {
-            if (parts_release(router, transaction)) {
-                transaction_safe(transaction);
-                lane_emit(lane);
-            }
+            parts_release(router, transaction);
+            transaction_safe(transaction);
+            lane_emit(lane);
             return; /* they come home once more */
         }
         transaction_safe(transaction);

@@ -658,7 +658,7 @@ worker_end_requests(struct worker *worker)
         aof_flush(shard);
     }
     uint32_t count = end_turn(worker);
-    return count + durable->held.count + durable->parts_out.count +
+    return count + durable->held.count +
            (router_pending_count(shard) > 0);
 }
 

@@ -302,7 +302,7 @@ held_count(const struct sim *sim)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < sim->shape.shard_count; i++) {
-        count += sim->shards[i]->durable.held.count + sim->shards[i]->durable.parts_out.count;
+        count += sim->shards[i]->durable.held.count;
     }
     return count + sim_conn_held_count(sim);
 }
