@@ -175,6 +175,9 @@ typedef void command_part_fn(struct part *part);
 
 #define COMMAND_KEY_SPECS_MAX 4
 
+/** No key at a place that is the same for all arguments, or several. */
+#define COMMAND_KEYS_MANY UINT32_MAX
+
 /** A key that a command line asks the router for; see command_views(). */
 struct command_view {
     uint32_t index; /* among the arguments */
@@ -190,6 +193,8 @@ struct command {
     uint32_t flags;
     int32_t arity; /* with the name; negative: at least */
     enum command_scope scope;
+    uint32_t only_key;   /* the table's: the argument that is its only key, or COMMAND_KEYS_MANY */
+    uint16_t view_flags; /* the table's: VIEW_ flags of that key */
     int32_t route_index; /* SCOPE_KEYS without key_specs (DEBUG OBJECT): the argument to route by */
     struct key_spec key_specs[COMMAND_KEY_SPECS_MAX];
     uint8_t key_spec_count;

@@ -1,28 +1,31 @@
 /*
  * command_table.c: from the first word of a request to its row, and from a row to its number.
  *
- * Both are asked for with every request, so both are one hash, one comparison and usually one cache
- * line.
+ * Asked for with every request, so it is one hash, one comparison and usually one cache line.
  *
- *     "GeT" -> three words, lower case, size in the last byte -> names[hash]: [words | row] -> row
- *     row   -> its address, multiplied                        -> indexes[hash]: [row | index]
+ *     "GET" -> three words, size in the last byte -> names[hash]: [words | row] -> row
  *
- * A name of up to NAME_SIZE_MAX bytes becomes three 64-bit words: loaded without a copy, folded to
- * lower case eight letters at a time, compared as words. Nothing is allocated and no byte is looked
- * at alone. What is longer than any name cannot be a command and is not hashed at all.
+ * A name of up to NAME_SIZE_MAX bytes becomes three 64-bit words: loaded without a copy, compared
+ * as words. Clients write names in upper or in lower case, so both stand in the table; only what is
+ * neither is folded, eight letters at a time, and looked up once more. Nothing is allocated and no
+ * byte is looked at alone. What is longer than any name cannot be a command and is not hashed at
+ * all.
  *
- * Invariant: both tables are at most a quarter full and never change after command_table_new(), so
- * that all cores read them without a word to each other. Rows stand in command_at() with the
- * commands first, subcommands behind them, so that one array indexed by command_index() holds a
- * number for each.
+ * The families' rows are constants. The table holds copies of them in one array, commands first and
+ * subcommands behind them, with what follows from a row and is asked for with every request written
+ * down (only_key, view_flags). A row's number is its place.
+ *
+ * Invariant: the names are at most a quarter full, and nothing changes after command_table_new(),
+ * so that all cores read without a word to each other.
  *
  * Rejected: a perfect hash made by a generator (one more tool for a probe that is nearly always the
- * first anyway); a trie (a miss for each letter); an index field in the row (rows are constants).
+ * first anyway); a trie (a miss for each letter).
  */
 #include "shard/command.h"
 
 #include "core/heap.h"
 #include "shard/command/families.h"
+#include "shard/view.h"
 
 #include <assert.h>
 
@@ -34,7 +37,7 @@ static const struct command_family *const command_families[] = {COMMAND_FAMILIES
 #define NAME_SIZE_MAX 23
 #define NAME_WORDS 3
 
-/** Folded to lower case; unused bytes are zero. */
+/** Unused bytes are zero. */
 struct name_key {
     uint64_t words[NAME_WORDS];
 };
@@ -45,18 +48,10 @@ struct name_cell {
 };
 static_assert(sizeof(struct name_cell) == 32, "a cell does not straddle cache lines");
 
-struct index_cell {
-    const struct command *command; /* NULL: free */
-    uint32_t index;
-};
-
 struct command_table {
     struct name_cell *names;
-    struct index_cell *indexes;
-    const struct command **rows;
+    struct command *rows;
     uint32_t name_mask;
-    uint32_t index_shift;
-    uint32_t index_mask;
     uint32_t count;
     uint32_t row_count;
 };
@@ -104,18 +99,28 @@ name_key_make(struct slice name, struct name_key *key)
     if (UNLIKELY(name.size == 0 || name.size > NAME_SIZE_MAX)) {
         return false;
     }
-    key->words[0] = word_lower(word_load(name.data, MIN(name.size, 8)));
+    key->words[0] = word_load(name.data, MIN(name.size, 8));
     key->words[1] = 0;
     key->words[2] = 0;
     if (name.size > 8) {
-        key->words[1] = word_lower(word_load(name.data + 8, MIN(name.size - 8, 8)));
+        key->words[1] = word_load(name.data + 8, MIN(name.size - 8, 8));
     }
     if (name.size > 16) {
-        key->words[2] = word_lower(word_load(name.data + 16, name.size - 16));
+        key->words[2] = word_load(name.data + 16, name.size - 16);
     }
-    /* "get" and "get\0" differ. */
+    /* "get" and "get\0" differ. The size is no letter: it stays what it is in any case. */
     key->words[2] |= (uint64_t)name.size << 56;
     return true;
+}
+
+static inline struct name_key
+name_key_lower(const struct name_key *key)
+{
+    struct name_key lower;
+    for (uint32_t i = 0; i < NAME_WORDS; i++) {
+        lower.words[i] = word_lower(key->words[i]);
+    }
+    return lower;
 }
 
 static inline uint32_t
@@ -134,36 +139,59 @@ name_key_equal(const struct name_key *a, const struct name_key *b)
             (a->words[2] ^ b->words[2])) == 0;
 }
 
-static inline uint32_t
-row_hash(const struct command_table *table, const struct command *command)
-{
-    return (uint32_t)(((uint64_t)(uintptr_t)command * UINT64_C(0x9e3779b97f4a7c15)) >>
-                      table->index_shift);
-}
-
 static void
-name_insert(struct command_table *table, const struct command *command)
+name_insert(struct command_table *table, const struct name_key *key, const struct command *command)
 {
-    struct name_key key;
-    bool is_name = name_key_make(slice_of_string(command->name), &key);
-    ASSERT(is_name);
-    uint32_t at = name_key_hash(&key) & table->name_mask;
+    uint32_t at = name_key_hash(key) & table->name_mask;
     while (table->names[at].command != NULL) {
-        ASSERT(!name_key_equal(&table->names[at].key, &key)); /* two rows of one name */
+        ASSERT(!name_key_equal(&table->names[at].key, key)); /* two rows of one name */
         at = (at + 1) & table->name_mask;
     }
-    table->names[at] = (struct name_cell){.key = key, .command = command};
+    table->names[at] = (struct name_cell){.key = *key, .command = command};
+}
+
+/** Its name as it stands in the row, and in upper case. */
+static void
+names_insert(struct command_table *table, const struct command *command)
+{
+    struct slice name = slice_of_string(command->name);
+    char upper[NAME_SIZE_MAX];
+    struct name_key key;
+    bool is_name = name_key_make(name, &key);
+    ASSERT(is_name);
+    name_insert(table, &key, command);
+    for (size_t i = 0; i < name.size; i++) {
+        bool is_letter = name.data[i] >= 'a' && name.data[i] <= 'z';
+        upper[i] = (char)(is_letter ? name.data[i] - 'a' + 'A' : name.data[i]);
+    }
+    is_name = name_key_make(slice_of(upper, name.size), &key);
+    ASSERT(is_name);
+    name_insert(table, &key, command);
+}
+
+/** The argument that is the command's only key, where that follows from the row. */
+static uint32_t
+only_key_of(const struct command *command)
+{
+    const struct key_spec *spec = &command->key_specs[0];
+    if (command->scope == SCOPE_KEYS && command->key_spec_count == 1 &&
+        spec->begin == KEYS_BEGIN_INDEX && spec->find == KEYS_FIND_RANGE && spec->last == 0 &&
+        command->views == NULL && (spec->flags & KEY_NOT_KEY) == 0) {
+        return (uint32_t)spec->begin_index;
+    }
+    return COMMAND_KEYS_MANY;
 }
 
 static void
-row_insert(struct command_table *table, const struct command *command)
+row_copy(struct command_table *table, const struct command *command)
 {
-    uint32_t at = row_hash(table, command);
-    while (table->indexes[at].command != NULL) {
-        at = (at + 1) & table->index_mask;
-    }
-    table->indexes[at] = (struct index_cell){.command = command, .index = table->row_count};
-    table->rows[table->row_count++] = command;
+    struct command *row = &table->rows[table->row_count++];
+    *row = *command;
+    /* PFCOUNT is read-only for its callers and yet keeps what it has counted in its key. */
+    bool is_changing = (command->key_specs[0].flags & (KEY_RW | KEY_OW | KEY_RM)) != 0;
+    row->only_key = only_key_of(command);
+    row->view_flags =
+        (uint16_t)((is_changing ? VIEW_EXCLUSIVE : 0) | view_flags(command->flags, false));
 }
 
 /* A table of this many cells is at most a quarter full. */
@@ -175,14 +203,6 @@ cell_count_bits(uint32_t count)
         bits++;
     }
     return bits;
-}
-
-static void *
-alloc_zero(size_t size)
-{
-    void *memory = heap_alloc(size);
-    memset(memory, 0, size);
-    return memory;
 }
 
 static void
@@ -202,30 +222,31 @@ rows_count(uint32_t *count, uint32_t *row_count)
 struct command_table *
 command_table_new(void)
 {
-    struct command_table *table = alloc_zero(sizeof(*table));
+    struct command_table *table = heap_alloc(sizeof(*table));
     uint32_t row_count;
+    *table = (struct command_table){0};
     rows_count(&table->count, &row_count);
-    uint32_t name_bits = cell_count_bits(table->count);
-    uint32_t index_bits = cell_count_bits(row_count);
+    uint32_t name_bits = cell_count_bits(table->count * 2);
+    size_t names_size = sizeof(*table->names) << name_bits;
     table->name_mask = (UINT32_C(1) << name_bits) - 1;
-    table->index_mask = (UINT32_C(1) << index_bits) - 1;
-    table->index_shift = 64 - index_bits;
-    table->names = alloc_zero(sizeof(*table->names) << name_bits);
-    table->indexes = alloc_zero(sizeof(*table->indexes) << index_bits);
-    table->rows = alloc_zero(sizeof(*table->rows) * MAX(row_count, 1));
+    table->names = heap_alloc(names_size);
+    memset(table->names, 0, names_size);
+    table->rows = heap_alloc(sizeof(*table->rows) * MAX(row_count, 1U));
     for (size_t f = 0; f < ARRAY_COUNT(command_families); f++) {
         const struct command_family *family = command_families[f];
         for (uint32_t i = 0; i < family->count; i++) {
-            name_insert(table, &family->commands[i]);
-            row_insert(table, &family->commands[i]);
+            row_copy(table, &family->commands[i]);
         }
     }
     ASSERT(table->row_count == table->count);
     for (uint32_t i = 0; i < table->count; i++) {
-        const struct command *command = table->rows[i];
+        struct command *command = &table->rows[i];
+        const struct command *subcommands = command->subcommands;
+        command->subcommands = &table->rows[table->row_count];
         for (uint32_t s = 0; s < command->subcommand_count; s++) {
-            row_insert(table, &command->subcommands[s]);
+            row_copy(table, &subcommands[s]);
         }
+        names_insert(table, command);
     }
     ASSERT(table->row_count == row_count);
     return table;
@@ -235,9 +256,21 @@ void
 command_table_delete(struct command_table *table)
 {
     heap_free(table->names);
-    heap_free(table->indexes);
     heap_free(table->rows);
     heap_free(table);
+}
+
+static inline const struct command *
+name_find(const struct command_table *table, const struct name_key *key)
+{
+    uint32_t at = name_key_hash(key) & table->name_mask;
+    for (;;) {
+        const struct name_cell *cell = &table->names[at];
+        if (cell->command == NULL || LIKELY(name_key_equal(&cell->key, key))) {
+            return cell->command;
+        }
+        at = (at + 1) & table->name_mask;
+    }
 }
 
 const struct command *
@@ -247,14 +280,12 @@ command_find(const struct command_table *table, struct slice name)
     if (!name_key_make(name, &key)) {
         return NULL;
     }
-    uint32_t at = name_key_hash(&key) & table->name_mask;
-    for (;;) {
-        const struct name_cell *cell = &table->names[at];
-        if (cell->command == NULL || LIKELY(name_key_equal(&cell->key, &key))) {
-            return cell->command;
-        }
-        at = (at + 1) & table->name_mask;
+    const struct command *command = name_find(table, &key);
+    if (UNLIKELY(command == NULL)) {
+        key = name_key_lower(&key);
+        command = name_find(table, &key);
     }
+    return command;
 }
 
 const struct command *
@@ -291,16 +322,12 @@ const struct command *
 command_at(const struct command_table *table, uint32_t index)
 {
     ASSERT(index < table->row_count);
-    return table->rows[index];
+    return &table->rows[index];
 }
 
 uint32_t
 command_index(const struct command_table *table, const struct command *command)
 {
-    uint32_t at = row_hash(table, command);
-    while (table->indexes[at].command != command) {
-        ASSERT(table->indexes[at].command != NULL);
-        at = (at + 1) & table->index_mask;
-    }
-    return table->indexes[at].index;
+    ASSERT(command >= table->rows && command < table->rows + table->row_count);
+    return (uint32_t)(command - table->rows);
 }

@@ -291,6 +291,22 @@ entry_pointer_delete(struct memory *memory, const struct value *was)
     }
 }
 
+bool
+entry_overwrite(struct entry *entry, const struct value *value)
+{
+    bool is_integer = value_is_integer(value);
+    size_t size = is_integer ? sizeof(value->integer) : value->bytes.size;
+    if ((entry->flags & (FRONT_FLAGS | ENTRY_IS_OUT_OF_LINE)) != 0 || value->is_object ||
+        value->raw != NULL || entry->value_size != size || size == 0) {
+        return false;
+    }
+    entry->type = value->type & 7U;
+    entry->encoding = value->encoding & 15U;
+    memmove(entry_value_data(entry), is_integer ? (const char *)&value->integer : value->bytes.data,
+            size);
+    return true;
+}
+
 struct entry *
 entry_assign(struct memory *memory, struct wheel *wheel, struct entry *entry,
              const struct value *value, int64_t deadline_ms, uint32_t spare)

@@ -69,6 +69,13 @@ struct entry *entry_new(struct memory *memory, struct wheel *wheel, struct slice
 struct entry *entry_assign(struct memory *memory, struct wheel *wheel, struct entry *entry,
                            const struct value *value, int64_t deadline_ms, uint32_t spare);
 
+/**
+ * The same for what changes nothing but the bytes in the entry: a string or an integer in the place
+ * of one that takes as many, of a key without a deadline that gets none. False: it is something
+ * else, and nothing has been done.
+ */
+bool entry_overwrite(struct entry *entry, const struct value *value);
+
 /** The key's deadline; ENTRY_NO_DEADLINE removes it. Looks into a collection whose elements have
  * deadlines. Returns the entry's new address. */
 struct entry *entry_deadline_set(struct memory *memory, struct wheel *wheel, struct entry *entry,

@@ -100,10 +100,8 @@ call_finish(struct call *call)
 static inline uint16_t
 request_view_flags(const struct request *request)
 {
-    /* PFCOUNT is read-only for its callers and yet keeps what it has counted in its key. */
-    uint32_t key_flags = request->command->key_specs[0].flags;
-    uint16_t mode = (key_flags & (KEY_RW | KEY_OW | KEY_RM)) != 0 ? VIEW_EXCLUSIVE : 0;
-    return mode | view_flags(request->command->flags, (request->flags & REQUEST_NO_TOUCH) != 0);
+    uint16_t no_touch = (request->flags & REQUEST_NO_TOUCH) != 0 ? VIEW_NO_TOUCH : 0;
+    return request->command->view_flags | no_touch;
 }
 
 /** Those who are told of the changes may ask whose they are. */

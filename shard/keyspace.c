@@ -255,6 +255,9 @@ keyspace_put(struct keyspace *keyspace, uint32_t db, uint32_t slot_index, uint64
 {
     ASSERT(db < keyspace->database_count);
     ASSERT(slot_index < SLOT_COUNT);
+    if (entry != NULL && deadline_ms == ENTRY_NO_DEADLINE && entry_overwrite(entry, value)) {
+        return entry;
+    }
     struct database *database = &keyspace->databases[db];
     if (UNLIKELY(database->slots == NULL)) {
         slots_create(keyspace, database);

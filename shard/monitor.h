@@ -1,6 +1,6 @@
 /*
  * monitor.h: the command lines that MONITOR shows, told by the core that takes them from a client.
- * A shard knows by shard->is_monitored whether any core has monitors; nothing here runs otherwise.
+ * A shard knows by HURDLE_MONITOR whether any core has monitors; nothing here runs otherwise.
  */
 #pragma once
 

@@ -252,7 +252,7 @@ topic_count(struct shard *shard, enum topic_kind kind, struct slice name, uint64
     topic->counted_count += (uint64_t)(int64_t)delta;
     bool is_counted = topic->counted_count > 0;
     if (kind == TOPIC_MONITOR) {
-        shard->is_monitored = is_counted;
+        shard_hurdle_set(shard, HURDLE_MONITOR, is_counted);
     }
     if (is_counted != was_counted && (topic->is_home || kind == TOPIC_PATTERN)) {
         pubsub->channel_counts[kind] += is_counted ? 1 : UINT64_MAX;

@@ -1,6 +1,6 @@
 /*
  * refusal.c: -LOADING and -MISCONF.
- * Looked at only while shard->caution is set, which a core brings up to date once a turn: a write
+ * Looked at only while HURDLE_FILES is set, which a core brings up to date once a turn: a write
  * that still passes in that turn is journaled as all others, and its answer waits for the disk.
  */
 #include "shard/refusal.h"

@@ -87,19 +87,6 @@ router_pending_count(const struct shard *shard)
 
 /* ---- routing ---- */
 
-/** The argument that is the command's only key, where that follows from the row; else KEYS_MANY. */
-static uint32_t
-only_key_index(const struct command *command)
-{
-    const struct key_spec *spec = &command->key_specs[0];
-    if (command->key_spec_count == 1 && spec->begin == KEYS_BEGIN_INDEX &&
-        spec->find == KEYS_FIND_RANGE && spec->last == 0 && command->views == NULL &&
-        (spec->flags & KEY_NOT_KEY) == 0) {
-        return (uint32_t)spec->begin_index;
-    }
-    return REQUEST_KEYS_MANY;
-}
-
 void
 router_resolve(struct shard *shard, struct request *request)
 {
@@ -110,13 +97,10 @@ router_resolve(struct shard *shard, struct request *request)
     request->key_index = REQUEST_KEYS_MANY;
     request->owner = (uint16_t)shard->index;
     request->coordinator = (uint16_t)shard->index;
-    if (command == NULL || command->scope != SCOPE_KEYS) {
+    if (command == NULL || command->only_key >= request->argc) {
         return;
     }
-    uint32_t index = only_key_index(command);
-    if (index >= request->argc) {
-        return;
-    }
+    uint32_t index = command->only_key;
     struct slice key = request->argv[index];
     request->key_index = index;
     request->hash = hash_bytes(key.data, key.size, shard->keyspace.hash_seed);
@@ -497,7 +481,7 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
     if (UNLIKELY(lane->item_count >= LANE_ITEMS_MAX) || UNLIKELY(is_paused(shard, lane, request))) {
         return ROUTER_STALLED;
     }
-    if (UNLIKELY(shard->caution != 0)) {
+    if (UNLIKELY((shard->hurdles & HURDLE_FILES) != 0)) {
         if (lane->barrier_count > 0) {
             return ROUTER_STALLED;
         }
@@ -550,16 +534,16 @@ is_plain(const struct shard *shard, const struct lane *lane, const struct reques
     return request->key_index != REQUEST_KEYS_MANY && request->owner == shard->index &&
            (request->flags & (REQUEST_MULTI | REQUEST_LIMITED)) == 0 && lane->first == NULL &&
            lane->transaction_count == 0 && lock_table_request_count(shard->locks) == 0 &&
-           shard->caution == 0 && !shard->is_monitored && shard->pause_until_ms == 0 &&
-           command_arity_ok(request->command, request->argc);
+           shard->hurdles == 0 && command_arity_ok(request->command, request->argc);
 }
 
 static __attribute__((noinline)) enum router_verdict
 start_monitored(struct shard *shard, struct lane *lane, struct request *request,
                 struct ring_buffer *buffer)
 {
-    struct monitor_line *line =
-        UNLIKELY(shard->is_monitored) ? monitor_line_new(shard, lane, request) : NULL;
+    struct monitor_line *line = UNLIKELY((shard->hurdles & HURDLE_MONITOR) != 0)
+                                    ? monitor_line_new(shard, lane, request)
+                                    : NULL;
     enum router_verdict verdict = start_request(shard, lane, request, buffer);
     if (UNLIKELY(line != NULL)) {
         monitor_line_end(shard, lane, line, verdict == ROUTER_STARTED);

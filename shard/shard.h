@@ -113,6 +113,13 @@ struct node {
  * has ended. */
 #define shard_deadline_now(shard) ((shard)->now_ms & (shard)->clock_mask)
 
+/** What a command may have to wait for, or be refused for, or told of. */
+enum shard_hurdle {
+    HURDLE_FILES = 1 << 0,   /* the state of the files: see shard/refusal.h; set once a turn */
+    HURDLE_PAUSE = 1 << 1,   /* pause_until_ms is not 0 */
+    HURDLE_MONITOR = 1 << 2, /* some core has monitors: see shard/monitor.h */
+};
+
 struct shard {
     uint32_t index;
     struct node *node;
@@ -157,10 +164,9 @@ struct shard {
     _Atomic uint64_t client_largest_size;
     struct lock_table *locks; /* what is lent; see shard/lock.h */
     struct router *router;    /* mail, batches and transactions under way; see shard/router.h */
-    uint32_t caution;         /* this turn: commands are looked at before they run (refusal.h) */
+    uint32_t hurdles;         /* HURDLE_ bits: 0, and a command is not looked at before it runs */
     int64_t pause_until_ms;   /* CLIENT PAUSE: commands of this core's clients wait; 0: no pause */
     bool is_pause_all;        /* reads too */
-    bool is_monitored;        /* some core has monitors; see shard/monitor.h */
     struct shard_ops {
         /** Close the connection: at once, or when its replies have left. */
         void (*session_close)(void *core, struct session *session, bool after_reply);
@@ -213,3 +219,17 @@ void shard_key_expired(struct shard *shard, uint16_t db, uint16_t slot, uint64_t
 
 /** Free flushed contents in steps. True: nothing is left. Owner thread. */
 bool shard_collect(struct shard *shard, uint32_t step_count_max);
+
+static inline void
+shard_hurdle_set(struct shard *shard, enum shard_hurdle hurdle, bool is_there)
+{
+    shard->hurdles = is_there ? shard->hurdles | hurdle : shard->hurdles & ~(uint32_t)hurdle;
+}
+
+/** Commands of this core's clients wait until then; 0: no pause. */
+static inline void
+shard_pause_set(struct shard *shard, int64_t until_ms)
+{
+    shard->pause_until_ms = until_ms;
+    shard_hurdle_set(shard, HURDLE_PAUSE, until_ms != 0);
+}

@@ -250,9 +250,11 @@ worker_begin(void *owner)
     struct shard *shard = &worker->shard;
     shard->now_ms = worker->reactor.now_ms;
     shard->now_ns = worker->reactor.now_ns;
-    shard->caution = atomic_load_explicit(&shard->node->is_loading, memory_order_acquire) ||
-                     atomic_load_explicit(&shard->node->write_refusal, memory_order_relaxed) != 0 ||
-                     shard->snapshot != NULL;
+    bool has_files_hurdle =
+        atomic_load_explicit(&shard->node->is_loading, memory_order_acquire) ||
+        atomic_load_explicit(&shard->node->write_refusal, memory_order_relaxed) != 0 ||
+        shard->snapshot != NULL;
+    shard_hurdle_set(shard, HURDLE_FILES, has_files_hurdle);
     shard->last_ticks = clock_ticks();
     shard->stats.is_latency_ignored = !shard->config->latency_tracking;
     commandlog_turn(shard);
@@ -353,7 +355,7 @@ end_pause(struct worker *worker)
     worker->is_paused = shard->pause_until_ms > shard->now_ms;
     if (!worker->is_paused) {
         /* Also one that was over when it began: its time must not keep the core awake. */
-        shard->pause_until_ms = 0;
+        shard_pause_set(shard, 0);
     }
     if (was_paused && !worker->is_paused) {
         client_room_resume_all(&worker->room);
@@ -658,8 +660,7 @@ worker_end_requests(struct worker *worker)
         aof_flush(shard);
     }
     uint32_t count = end_turn(worker);
-    return count + durable->held.count +
-           (router_pending_count(shard) > 0);
+    return count + durable->held.count + (router_pending_count(shard) > 0);
 }
 
 uint32_t

@@ -166,7 +166,7 @@ client_pause_part(struct part *part)
     bool is_all = part->argc == 3 || slice_is_word(part->argv[3], "all");
     bool is_paused = shard->pause_until_ms > part->now_ms;
     shard->is_pause_all = is_all || (is_paused && shard->is_pause_all);
-    shard->pause_until_ms = MAX(shard->pause_until_ms, part->now_ms + timeout_ms);
+    shard_pause_set(shard, MAX(shard->pause_until_ms, part->now_ms + timeout_ms));
 }
 
 static void
@@ -178,7 +178,7 @@ client_pause(struct call *call)
 static void
 client_unpause_part(struct part *part)
 {
-    part->shard->pause_until_ms = 0;
+    shard_pause_set(part->shard, 0);
     part->shard->is_pause_all = false;
 }
 
