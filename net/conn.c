@@ -371,7 +371,8 @@ conn_parse(struct conn *conn, bool is_first, struct slice *storage, uint32_t sto
             return conn->is_ended ? CONN_ENDED : CONN_WAITING;
         }
         if (conn->large_memory != NULL) {
-            return parse_incomplete(conn);
+            bool is_too_large = conn->input_size + conn->large_arrived > conn->input_size_max;
+            return is_too_large ? CONN_TOO_LARGE : parse_incomplete(conn);
         }
         struct ring_buffer *input = conn->input;
         size_t consumed;
@@ -397,11 +398,11 @@ conn_parse(struct conn *conn, bool is_first, struct slice *storage, uint32_t sto
                 resp_parser_restart(&conn->parser);
                 return CONN_WAITING;
             }
-            if (result == RESP_LARGE && begin_large(conn)) {
-                continue;
-            }
             if (conn->input_size > conn->input_size_max) {
                 return CONN_TOO_LARGE;
+            }
+            if (result == RESP_LARGE && begin_large(conn)) {
+                continue;
             }
             if (input->next != NULL) {
                 append_next(conn);

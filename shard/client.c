@@ -427,7 +427,7 @@ log_close(struct client *client, const char *why)
 {
     log_write(client->room->shard->node->log, LOG_WARNING_LEVEL,
               "Client id=%llu addr=%s closed: %s", (unsigned long long)client->session.id,
-              client->session.address, why);
+              session_address(&client->session), why);
 }
 
 /** A message was pushed. Whoever does not read his ones is cut here, for no publisher waits. */
@@ -649,7 +649,8 @@ client_tick(struct client *client, int64_t timeout_ms)
         log_close(client, "output buffer limit reached");
         client->is_close_wanted = true;
         client_ready(client);
-    } else if (timeout_ms > 0 && idle_ms > timeout_ms && lane_is_idle(&client->lane)) {
+    } else if (timeout_ms > 0 && idle_ms > timeout_ms && lane_is_idle(&client->lane) &&
+               (session->flags & (SESSION_PUBSUB | SESSION_MONITOR)) == 0) {
         log_write(shard->node->log, LOG_VERBOSE_LEVEL, "Closing idle client");
         client->is_close_wanted = true;
         client_ready(client);

@@ -79,7 +79,8 @@ evict(struct shard *shard, const struct client_weight *weight)
     struct session *session = weight->session;
     log_write(shard->node->log, LOG_NOTICE_LEVEL,
               "Evicting client id=%llu addr=%s: its buffers take %llu bytes",
-              (unsigned long long)session->id, session->address, (unsigned long long)weight->size);
+              (unsigned long long)session->id, session_address(session),
+              (unsigned long long)weight->size);
     shard->counters.evicted_client_count++;
     session_close(session, false);
 }

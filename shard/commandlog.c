@@ -125,13 +125,13 @@ static void
 log_entry_settle(struct commandlog_entry *entry, const struct session *client)
 {
     ASSERT(entry->client == NULL);
-    static const struct session gone = {.address = NULL};
+    static const struct session gone = {.addresses = NULL};
     client = client == NULL ? &gone : client;
     struct output output;
     struct reply reply;
     output_create(&output);
     reply_create(&reply, &output, 2);
-    reply_bulk_string(&reply, client->address == NULL ? "" : client->address);
+    reply_bulk_string(&reply, session_address(client));
     reply_bulk_string(&reply, client->name == NULL ? "" : client->name);
     entry->client_size = output.byte_count;
     entry->client = output_flatten(&output);

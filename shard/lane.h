@@ -48,11 +48,11 @@ struct lane {
     struct output *output;   /* the connection's; NULL: it has ended, replies are dropped */
     struct lane_item *first; /* replies owed, in request order */
     struct lane_item *last;
+    uint64_t waiting_size; /* bytes of replies that wait behind others, as far as counted */
+    uint32_t single_count; /* singles sent to their owners and not yet answered */
+    uint16_t single_owner; /* the shard that the last of them was sent to */
+    bool has_mixed_owners; /* they were not all sent to that one */
     uint32_t item_count;
-    uint64_t waiting_size;      /* bytes of replies that wait behind others, as far as counted */
-    uint32_t single_count;      /* singles sent to their owners and not yet answered */
-    uint16_t single_owner;      /* the shard that the last of them was sent to */
-    bool has_mixed_owners;      /* they were not all sent to that one */
     uint32_t self_batch_count;  /* of those, batches to this very core (singles that had to wait) */
     uint32_t transaction_count; /* transactions whose RETURNs are not mailed yet */
     uint32_t barrier_count;     /* commands over all shards under way: nothing passes them */

@@ -65,12 +65,8 @@ loader_create(struct loader *loader, struct load *load, struct shard *shard)
     output_create(&loader->output);
     output_create(&loader->lane_output);
     /* In no list of sessions: nobody is connected. */
-    loader->session = (struct session){.shard = shard,
-                                       .protocol = 2,
-                                       .address = "",
-                                       .local_address = "",
-                                       .fd = -1,
-                                       .flags = SESSION_NO_EVICT};
+    loader->session =
+        (struct session){.shard = shard, .protocol = 2, .fd = -1, .flags = SESSION_NO_EVICT};
     lane_create(&loader->lane, shard, &loader->session, &loader->lane_output, &loader_lane_ops);
 }
 

@@ -153,7 +153,7 @@ line_show(struct shard *shard, const struct session *session, const struct monit
     int size = snprintf(prefix, sizeof(prefix), "+%lld.%06lld [%u %s%s]",
                         (long long)(line->unix_us / 1000000), (long long)(line->unix_us % 1000000),
                         text->db == DB_OF_SESSION ? session->db : text->db, is_unix ? "unix:" : "",
-                        is_unix ? shard->config->unixsocket : session->address);
+                        is_unix ? shard->config->unixsocket : session_address(session));
     ASSERT(size > 0 && (size_t)size < sizeof(prefix));
     size_t text_size = text->end - start;
     char *bytes = heap_alloc((size_t)size + text_size);

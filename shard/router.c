@@ -236,7 +236,7 @@ static enum router_verdict
 start_over_all(struct shard *shard, struct lane *lane, const struct request *request,
                struct ring_buffer *buffer)
 {
-    if (!lane_is_clear(lane)) {
+    if (!lane_is_answered(lane)) {
         return ROUTER_STALLED;
     }
     void *shared;
@@ -458,7 +458,7 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
                 shard->node->log, LOG_WARNING_LEVEL,
                 "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or "
                 "Host: commands to Tessera. Connection from %s aborted.",
-                lane->session->address);
+                session_address(lane->session));
             session_close(lane->session, false);
             if (request->large_raw != NULL) {
                 large_raw_drop(shard, request->large_raw);
@@ -507,7 +507,7 @@ start_request(struct shard *shard, struct lane *lane, struct request *request,
         return start_many_keys(shard, lane, request, buffer);
     case SCOPE_LOCAL:
         if (lane->barrier_count > 0 ||
-            (UNLIKELY(request->command->is_after_all) && !lane_is_clear(lane))) {
+            (UNLIKELY(request->command->is_after_all) && !lane_is_answered(lane))) {
             return ROUTER_STALLED;
         }
         if (UNLIKELY(request->command->is_waiting)) {

@@ -199,6 +199,13 @@ lane_is_clear(const struct lane *lane)
     return lane->single_count == 0 && lane->transaction_count == 0 && lane->barrier_count == 0;
 }
 
+/** Nor does any reply wait for the disk: a lane whose RETURNs are mailed is clear before that. */
+static inline bool
+lane_is_answered(const struct lane *lane)
+{
+    return lane_is_clear(lane) && lane->first == NULL;
+}
+
 /** A single whose keys are this shard's, and nobody has them. */
 static inline bool
 runs_here_now(const struct shard *shard, const struct lane *lane, const struct request *request)

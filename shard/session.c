@@ -2,9 +2,10 @@
  * session.c: the life of a session, and the line that CLIENT LIST shows of it.
  *
  * The line is an interface: monitoring tools cut it at blanks and look fields up by name. It has
- * redis-server 7.0's fields in redis-server's order; what we do not have (a reply buffer of fixed
- * size, subscriptions, transactions) is shown as the 0 or -1 that redis-server shows for a client
- * without them. `core` is ours and stands last, so that whoever counts fields is not disturbed.
+ * redis-server 7.0's fields in redis-server's order, and behind them 7.2's for the library; what we
+ * do not have (a reply buffer of fixed size, subscriptions, transactions) is shown as the 0 or -1
+ * that redis-server shows for a client without them. `core` is ours and stands last, so that
+ * whoever counts fields is not disturbed.
  *
  * Names are checked against blanks and control bytes because they stand in that line.
  * Invariant: a session is in its shard's list from session_create() to session_destroy(), and the
@@ -31,8 +32,6 @@ session_create(struct session *session, struct shard *shard, uint64_t id, int64_
         .id = id,
         .shard = shard,
         .protocol = 2,
-        .address = "",
-        .local_address = "",
         .created_ms = now_ms,
         .last_command_ms = now_ms,
         .fd = -1,
@@ -51,22 +50,27 @@ session_destroy(struct session *session)
     session->shard->session_count--;
     heap_free(session->addresses);
     heap_free(session->name);
-    heap_free(session->library_name);
-    heap_free(session->library_version);
+    heap_free(session->library);
     *session = (struct session){0};
+}
+
+/** Two texts in one block, each with its NUL. */
+static char *
+text_pair(struct slice first, struct slice second)
+{
+    char *pair = heap_alloc(first.size + second.size + 2);
+    memcpy(pair, first.data, first.size);
+    pair[first.size] = '\0';
+    memcpy(pair + first.size + 1, second.data, second.size);
+    pair[first.size + 1 + second.size] = '\0';
+    return pair;
 }
 
 void
 session_addresses_set(struct session *session, const char *peer, const char *local)
 {
-    size_t peer_size = strlen(peer) + 1;
-    size_t local_size = strlen(local) + 1;
     heap_free(session->addresses);
-    session->addresses = heap_alloc(peer_size + local_size);
-    memcpy(session->addresses, peer, peer_size);
-    memcpy(session->addresses + peer_size, local, local_size);
-    session->address = session->addresses;
-    session->local_address = session->addresses + peer_size;
+    session->addresses = text_pair(slice_of_string(peer), slice_of_string(local));
 }
 
 void
@@ -126,24 +130,49 @@ session_name_set(struct session *session, struct slice name)
     return session_text_set(&session->name, name);
 }
 
+static struct slice
+session_library_name(const struct session *session)
+{
+    return slice_of_string(session->library == NULL ? "" : session->library);
+}
+
+static struct slice
+session_library_version(const struct session *session)
+{
+    struct slice name = session_library_name(session);
+    return session->library == NULL ? name : slice_of_string(name.data + name.size + 1);
+}
+
+static bool
+session_library_set(struct session *session, struct slice name, struct slice version)
+{
+    if (!session_name_is_valid(name) || !session_name_is_valid(version)) {
+        return false;
+    }
+    char *library = name.size + version.size > 0 ? text_pair(name, version) : NULL;
+    heap_free(session->library);
+    session->library = library;
+    return true;
+}
+
 bool
 session_library_name_set(struct session *session, struct slice name)
 {
-    return session_text_set(&session->library_name, name);
+    return session_library_set(session, name, session_library_version(session));
 }
 
 bool
 session_library_version_set(struct session *session, struct slice version)
 {
-    return session_text_set(&session->library_version, version);
+    return session_library_set(session, session_library_name(session), version);
 }
 
 bool
 session_is_local(const struct session *session)
 {
-    return (session->flags & SESSION_UNIX_SOCKET) != 0 ||
-           strncmp(session->address, "127.0.0.1:", 10) == 0 ||
-           strncmp(session->address, "[::1]:", 6) == 0;
+    const char *address = session_address(session);
+    return (session->flags & SESSION_UNIX_SOCKET) != 0 || strncmp(address, "127.0.0.1:", 10) == 0 ||
+           strncmp(address, "[::1]:", 6) == 0;
 }
 
 struct session_traffic
@@ -225,7 +254,7 @@ session_describe(struct session *session, int64_t now_ms, struct output *output)
     bool has_parent = command != NULL && command->parent != NULL;
     int size = snprintf(line, sizeof(line),
                         "id=%llu addr=%s laddr=%s fd=%d name=", (unsigned long long)session->id,
-                        session->address, session->local_address, session->fd);
+                        session_address(session), session_local_address(session), session->fd);
     ASSERT(size > 0 && (size_t)size < sizeof(line));
     output_append(output, line, (size_t)size);
     if (session->name != NULL) {
@@ -236,7 +265,7 @@ session_describe(struct session *session, int64_t now_ms, struct output *output)
         " age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=%d qbuf=%llu "
         "qbuf-free=%llu"
         " argv-mem=0 multi-mem=%llu rbs=0 rbp=0 obl=%llu oll=0 omem=%llu tot-mem=%llu events=%s"
-        " cmd=%s%s%s user=default redir=%lld resp=%u core=%u\n",
+        " cmd=%s%s%s user=default redir=%lld resp=%u lib-name=",
         (long long)(MAX(now_ms - session->created_ms, 0) / 1000),
         (long long)(MAX(now_ms - session->last_command_ms, 0) / 1000), letters, session->db,
         subscriptions_kind_count(session, TOPIC_CHANNEL),
@@ -252,7 +281,14 @@ session_describe(struct session *session, int64_t now_ms, struct output *output)
         : has_parent    ? command->parent
                         : command->name,
         has_parent ? "|" : "", has_parent ? command->name : "",
-        (long long)tracking_redirect_id(session), session->protocol, session->shard->index);
+        (long long)tracking_redirect_id(session), session->protocol);
     ASSERT(size > 0 && (size_t)size < sizeof(line));
+    output_append(output, line, (size_t)size);
+    struct slice name = session_library_name(session);
+    struct slice version = session_library_version(session);
+    output_append(output, name.data, name.size);
+    output_append(output, " lib-ver=", strlen(" lib-ver="));
+    output_append(output, version.data, version.size);
+    size = snprintf(line, sizeof(line), " core=%u\n", session->shard->index);
     output_append(output, line, (size_t)size);
 }

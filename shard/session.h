@@ -48,11 +48,8 @@ struct session {
     struct multi_watches *watches;      /* keys under WATCH, or NULL */
     struct blocker *blocker;            /* the command that waits for a key, or NULL */
     char *name;                         /* CLIENT SETNAME, heap, or NULL */
-    char *library_name;                 /* CLIENT SETINFO */
-    char *library_version;
-    const char *address; /* "127.0.0.1:50000", "[::1]:50000", "/path:0" */
-    const char *local_address;
-    char *addresses; /* both, in one block; NULL: none known */
+    char *library;   /* CLIENT SETINFO: name and version, each with its NUL; NULL: neither */
+    char *addresses; /* the same of session_address() and session_local_address() */
     int fd;
     struct lane *lane;                   /* the order of its replies; NULL: it has no connection */
     struct subscriptions *subscriptions; /* NULL: none; see shard/subscriptions.h */
@@ -89,6 +86,20 @@ bool session_name_set(struct session *session, struct slice name);
 /** CLIENT SETINFO: the same for the library's name and version. */
 bool session_library_name_set(struct session *session, struct slice name);
 bool session_library_version_set(struct session *session, struct slice version);
+
+/** "127.0.0.1:50000", "[::1]:50000", "/path:0"; "" where none is known. */
+static inline const char *
+session_address(const struct session *session)
+{
+    return session->addresses == NULL ? "" : session->addresses;
+}
+
+/** Where the connection arrived, likewise. */
+static inline const char *
+session_local_address(const struct session *session)
+{
+    return session->addresses == NULL ? "" : session->addresses + strlen(session->addresses) + 1;
+}
 
 /** Where the connection comes from and where it arrived; copies. */
 void session_addresses_set(struct session *session, const char *peer, const char *local);

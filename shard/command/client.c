@@ -103,6 +103,7 @@ client_reply(struct call *call)
         reply_ok(call->reply);
     } else if (slice_is_word(call->argv[2], "off")) {
         session->flags |= SESSION_REPLY_OFF;
+        call->reply->is_muted = true; /* of an EXEC: what is still to come of it */
     } else if (slice_is_word(call->argv[2], "skip")) {
         if ((session->flags & SESSION_REPLY_OFF) == 0) {
             session->flags |= SESSION_REPLY_SKIP_NEXT;

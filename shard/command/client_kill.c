@@ -125,11 +125,12 @@ client_filter_matches(const struct client_filter *filter, const struct session *
     if (filter->has_type && filter->type != client_type_of(session)) {
         return false;
     }
-    if (filter->has_address && !slice_equal(filter->address, slice_of_string(session->address))) {
+    if (filter->has_address &&
+        !slice_equal(filter->address, slice_of_string(session_address(session)))) {
         return false;
     }
     if (filter->has_local_address &&
-        !slice_equal(filter->local_address, slice_of_string(session->local_address))) {
+        !slice_equal(filter->local_address, slice_of_string(session_local_address(session)))) {
         return false;
     }
     return (now_ms - session->created_ms) / 1000 >= filter->age_min_s;

@@ -549,5 +549,30 @@ def test_flood_while_another_is_served(server):
         client.close()
 
 
+def test_large_argument_counts_as_query_buffer(start):
+    with start(args=("--client-query-buffer-limit", "1mb")) as server:
+        with server.client() as client:
+            require(client.call("SET", "fits", "x" * 900_000) == b"OK")
+        with server.client() as client:
+            try:
+                client.send("SET", "large", "x" * 8_000_000)
+            except OSError:
+                pass  # it was cut while this was on its way
+            require(client.closed_within(20), "a query buffer beyond its limit")
+        require(server.call("EXISTS", "large") == 0)
+
+
+def test_timeout_spares_subscribers(start):
+    with start(args=("--timeout", "1")) as server:
+        with server.client() as idle, server.client() as subscriber, server.client() as monitor:
+            subscriber.call("SUBSCRIBE", "channel")
+            monitor.call("MONITOR")
+            idle.call("PING")
+            require(idle.closed_within(20), "an idle client")
+            require(server.call("PUBLISH", "channel", "x") == 1, "the subscriber was cut")
+            require(subscriber.reply()[2] == b"x")
+            require(b"PUBLISH" in monitor.reply_raw() or b"PUBLISH" in monitor.reply_raw())
+
+
 if __name__ == "__main__":
     play(globals())

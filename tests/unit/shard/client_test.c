@@ -19,7 +19,9 @@ Test(client, names)
     cr_assert(rig_says(rig, "CLIENT SETNAME \"\"", "+OK\r\n"));
     cr_assert(rig_says(rig, "CLIENT GETNAME", "$-1\r\n"));
     cr_assert(rig_says(rig, "CLIENT SETINFO LIB-NAME me", "+OK\r\n"));
-    cr_assert_str_eq(rig->sessions[0]->library_name, "me");
+    cr_assert(rig_says(rig, "CLIENT SETINFO LIB-VER 1.2", "+OK\r\n"));
+    cr_assert_str_eq(rig->sessions[0]->library, "me");
+    cr_assert_str_eq(rig->sessions[0]->library + strlen("me") + 1, "1.2");
     cr_assert(rig_says(rig, "CLIENT SETINFO lib-ver \"a b\"",
                        "-ERR lib-ver cannot contain spaces, newlines or special characters.\r\n"));
     cr_assert(rig_says(rig, "CLIENT SETINFO foo x", "-ERR Unrecognized option 'foo'\r\n"));
@@ -50,7 +52,7 @@ Test(client, flags_and_replies)
     "id=" #id " addr=10.0.0." #id ":" fd " name=" name " age=" #age " idle=0 flags=" flags         \
     " db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=26 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 "   \
     "obl=0 oll=0 omem=0 tot-mem=%llu events=r cmd=" cmd " user=default redir=-1 resp=" resp        \
-    " core=0\n"
+    " lib-name= lib-ver= core=0\n"
 
 static char *
 frame(char *out, size_t size, const char *mark, const char *text)
