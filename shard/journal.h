@@ -71,6 +71,14 @@ journal_close(struct shard *shard)
     }
 }
 
+/** Has something been changed that is in no group yet? */
+static inline bool
+journal_is_open(const struct shard *shard)
+{
+    return shard->journal != NULL &&
+           shard->journal_room->effects.count > shard->journal_room->closed_effect_count;
+}
+
 /** What follows, several calls of journal_close(), is one group, until journal_close_group() with
  * `is_kept_open` false again. */
 static inline void

@@ -217,6 +217,7 @@ lender_step(struct router *router, struct loan *loan)
         loan->part = NULL;
         break;
     }
+    loan->is_changing = journal_is_open(shard);
     router_post(router, loan->hold->coordinator, MAIL_STEP_HOME, &loan->mail);
 }
 

@@ -113,6 +113,7 @@ struct loan {
     bool is_dirty;      /* GRANT's answer: one was changed */
     bool is_part;       /* RETURN: several owners journal it, each its part */
     bool is_kept;       /* RETURN: the keys stay lent until MAIL_RELEASE */
+    bool is_changing;   /* MAIL_STEP_HOME: the journal has something of it, if only a key's end */
     uint8_t step;       /* enum loan_step: what MAIL_STEP asks for */
     uint8_t shard_mode; /* enum lock_mode */
     uint64_t ticket;

@@ -357,6 +357,7 @@ transaction_step_home(struct router *router, struct loan *loan)
 {
     struct transaction *transaction = loan->transaction;
     struct transaction_program *program = transaction->program;
+    transaction->is_journaled |= loan->is_changing;
     if (--program->waiting_count > 0) {
         return;
     }
