@@ -20,7 +20,9 @@
  * A guard may put itself in front of whoever is about to have a key for himself: a snapshot that
  * has still to write a large value. It is asked at the last moment, when nobody else is in the way,
  * so that it does not matter when a request came; and where nothing is locked the count of requests
- * says so in the one look that everybody takes already.
+ * says so in the one look that everybody takes already. Its own requests are in nobody's way until
+ * it has been asked, and it may drop them then. Nobody has to be served for that: who has asked is
+ * the next one at each key, and those who wait for the shard are served when he leaves.
  *
  * Rejected: readers-writer locks for each key with a holder list apart from the queue. A wounded
  * transaction must return to its ticket's place, in front of those who came while it held.
@@ -226,13 +228,21 @@ item_of(struct list_node *node)
     return container_of(node, struct lock_item, link);
 }
 
+/** Of a key, not of the shard: will the guard say whether this may be passed? */
+static inline bool
+item_is_guards(const struct lock_item *item)
+{
+    return item->request->is_guards && !item->lock->is_shard;
+}
+
 /** Is anybody in this queue in the way of a newcomer? */
 static bool
 lock_is_free(const struct lock *lock, enum lock_mode mode)
 {
     for (struct list_node *node = list_first(&lock->queue); node != NULL;
          node = list_next(&lock->queue, node)) {
-        if (!lock_compatible[item_of(node)->mode][mode]) {
+        const struct lock_item *item = item_of(node);
+        if (!lock_compatible[item->mode][mode] && !item_is_guards(item)) {
             return false;
         }
     }
@@ -264,7 +274,7 @@ lock_key_is_free(const struct lock_table *table, uint16_t db, struct slice key, 
         return false;
     }
     return LIKELY(table->guard == NULL) || !is_exclusive ||
-           table->guard(table->guard_context, db, key, hash);
+           table->guard(table->guard_context, db, key, hash, false);
 }
 
 bool
@@ -364,7 +374,7 @@ static bool
 item_blocks(const struct lock_table *table, const struct lock_item *other,
             const struct lock_item *item, bool is_in_front)
 {
-    if (lock_compatible[other->mode][item->mode]) {
+    if (lock_compatible[other->mode][item->mode] || item_is_guards(other)) {
         return false;
     }
     if (other->request->is_held) {
@@ -402,8 +412,9 @@ guard_passes(const struct lock_table *table, const struct lock_request *request)
     for (uint32_t i = 1; i < request->item_count; i++) {
         const struct lock_item *item = &request->items[i];
         const struct lock *lock = item->lock;
-        if (item->mode == LOCK_EXCLUSIVE && !table->guard(table->guard_context, lock->db, lock->key,
-                                                          lock_hash(lock->db, lock->hash))) {
+        if (item->mode == LOCK_EXCLUSIVE &&
+            !table->guard(table->guard_context, lock->db, lock->key,
+                          lock_hash(lock->db, lock->hash), request->is_borrower)) {
             is_free = false; /* the others are told of, too: they are written side by side */
         }
     }
@@ -446,8 +457,9 @@ lock_serve(struct lock_table *table, struct lock *lock, struct list *ready)
     }
 }
 
-void
-lock_request_leave(struct lock_table *table, struct lock_request *request, struct list *ready)
+/** Out of all queues; the locks stay. */
+static void
+request_unlink(struct lock_table *table, struct lock_request *request)
 {
     request->is_held = false;
     for (uint32_t i = 0; i < request->item_count; i++) {
@@ -459,6 +471,25 @@ lock_request_leave(struct lock_table *table, struct lock_request *request, struc
     }
     ASSERT(table->request_count > 0);
     table->request_count--;
+}
+
+void
+lock_request_drop(struct lock_table *table, struct lock_request *request)
+{
+    ASSERT(request->is_guards);
+    request_unlink(table, request);
+    for (uint32_t i = 1; i < request->item_count; i++) {
+        if (list_is_empty(&request->items[i].lock->queue)) {
+            lock_dismiss(table, request->items[i].lock);
+        }
+    }
+    request->item_count = 0;
+}
+
+void
+lock_request_leave(struct lock_table *table, struct lock_request *request, struct list *ready)
+{
+    request_unlink(table, request);
     for (uint32_t i = 0; i < request->item_count; i++) {
         struct lock *lock = request->items[i].lock;
         bool is_intent =

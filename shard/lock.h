@@ -47,6 +47,7 @@ struct lock_request {
     uint8_t kind;     /* enum lock_kind: whom the owner of the table serves */
     bool is_borrower; /* holds across turns for another core, so that it can be wounded */
     bool is_wounded;  /* a wound is on its way */
+    bool is_guards;   /* the guard's own: it is asked whether others may pass */
     uint32_t item_count;
     uint32_t item_capacity;
     struct lock_item *items; /* items[0]: the shard */
@@ -74,10 +75,12 @@ bool lock_key_is_lent(const struct lock_table *table, uint16_t db, struct slice 
 bool lock_shard_is_lent(const struct lock_table *table);
 
 /**
- * Somebody wants to have a key for itself, and nobody is in the way. False: he waits on; the guard
- * has put a request for the key in front of him, or one is there. Owner thread.
+ * Somebody wants to have a key for itself, and nobody is in the way but the guard. False: he waits
+ * on; the guard has put a request for the key in front of him, or one is there. True: the guard has
+ * none there, or has dropped it. `is_borrower`: he wants it for another core. Owner thread.
  */
-typedef bool lock_guard_fn(void *context, uint16_t db, struct slice key, uint64_t hash);
+typedef bool lock_guard_fn(void *context, uint16_t db, struct slice key, uint64_t hash,
+                           bool is_borrower);
 
 /** From now on this is asked about each key; NULL: nobody is. With a guard the table's request
  * count is never 0, so that everybody comes here. */
@@ -99,6 +102,10 @@ bool lock_request_try(struct lock_table *table, struct lock_request *request);
 /** Leave all queues. Requests that hold everything now are appended to `ready` by their ready_link.
  */
 void lock_request_leave(struct lock_table *table, struct lock_request *request, struct list *ready);
+
+/** The guard's own request leaves all queues while the guard is asked. Nobody is served by that:
+ * whoever has asked comes next. */
+void lock_request_drop(struct lock_table *table, struct lock_request *request);
 
 /** Give everything back but stay in the queues at the ticket's place. */
 void lock_request_yield(struct lock_table *table, struct lock_request *request, struct list *ready);

@@ -117,6 +117,11 @@ snapshot_before_change(struct shard *shard, uint16_t db, struct entry *entry)
     }
 }
 
+/** The value of an entry that is not old may still be being written, while its owner changes it:
+ * then write the rest now. Where somebody else is about to change it who has not waited for that.
+ */
+void snapshot_finish_image(struct shard *shard, const struct entry *entry);
+
 /**
  * The entry is to be removed or changed, but that can wait, and a snapshot runs: would it take long
  * to write it first? Then that is begun now, beside everything else. Eviction takes another key.

@@ -44,8 +44,8 @@ struct snapshot_block {
     struct snapshot_block *next;
 };
 
-/** What takes many steps: a collection, whose key is locked (shared) meanwhile, or a string, which
- * is pinned. */
+/** What takes many steps: a collection, whose key is locked (shared) meanwhile or which has an
+ * image, or a string, which is pinned. */
 struct snapshot_large {
     struct list_node link; /* in `larges` */
     struct snapshot *snapshot;
@@ -53,14 +53,16 @@ struct snapshot_large {
     /* ---- a collection ---- */
     bool is_locked; /* `request` holds the key; what a flush took out needs no lock */
     struct lock_request request;
-    uint64_t hash;
-    uint16_t db; /* nobody can exchange it while the key is locked */
-    uint32_t cut_db;
-    struct entry *entry; /* nobody can move it meanwhile; NULL: a string */
+    /** Whose value it is, as long as it is locked or has no image: nobody moves it then. */
+    struct entry *entry;
+    uint64_t hash;       /* the entry's */
+    uint16_t db;         /* nobody can exchange it while the key is locked */
     uint8_t type;        /* enum rdb_type */
+    struct image *image; /* the entry is settled, and the value may change; NULL: it may not */
     struct codec_writer codec;
+    struct snapshot_block *front; /* as commands: what stands in front of the payload's size */
     /* ---- a string ---- */
-    struct raw *raw;
+    struct raw *raw;            /* NULL: a collection */
     uint64_t raw_offset;        /* bytes of it that are on their way */
     struct snapshot_block *end; /* what stands behind it, or NULL */
     /* ---- its chunk ---- */
@@ -128,8 +130,8 @@ void snapshot_write_argument_head(struct rdb_writer *writer, uint64_t size);
 /** SET up to its value's bytes, and what follows these. */
 void snapshot_write_set(struct rdb_writer *writer, const struct entry *entry, uint64_t size);
 void snapshot_write_set_end(struct rdb_writer *writer, const struct entry *entry);
-/** RESTORE up to its payload's bytes, and what follows these. */
-void snapshot_write_restore(struct rdb_writer *writer, const struct entry *entry, uint64_t size);
+/** RESTORE up to its payload, and what follows the payload's bytes. */
+void snapshot_write_restore(struct rdb_writer *writer, const struct entry *entry);
 void snapshot_write_restore_end(struct rdb_writer *writer);
 /** What ends a payload of this type: a version; `crc` is that of all before it. */
 void snapshot_write_payload_end(struct rdb_writer *writer, uint8_t type, uint64_t crc);
@@ -171,7 +173,7 @@ void snapshot_block_delete(struct snapshot_block *block);
 /* ---- snapshot_large.c ---- */
 
 /** What the guard of the lock table asks: lock_guard_fn. */
-bool snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash);
+bool snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash, bool is_borrower);
 /** A collection of many steps, or a string of many. */
 bool snapshot_is_large_object(const struct entry *entry);
 bool snapshot_is_large_string(const struct entry *entry);

@@ -1,18 +1,29 @@
 /*
  * snapshot_large.c: values that take many steps.
  *
- *     collection   locked (shared): readers go on, who wants to change it waits
+ *     collection   locked (shared): readers go on
  *                  [head][element element ...][element ...] | padding
  *     string       pinned: who changes it gets a copy, nobody waits
  *                  [head][    bytes, from where they lie   ]
  *
- * A collection changes in place, so nobody may change it while its elements are written. Its key is
- * locked as a reader of another core would lock it, with ticket 0, in front of all who wait. Who
- * wants the key for himself meets the lock table's guard in the last moment before he gets it: that
- * puts this lock in front of him, and what he waits for is written before anything else. So nobody
- * ever has to be found and stopped, and it does not matter whether a request came before the cut.
- * Where there is no waiting (an EXEC that has closed all shards opens a key) the rest is written at
- * once, however long that takes.
+ * A collection changes in place, and as long as nobody wants to change it, it is locked as a reader
+ * of another core would lock it, with ticket 0, in front of all who wait. Who wants the key for
+ * himself meets the lock table's guard in the last moment before he gets it; so nobody ever has to
+ * be found and stopped, and it does not matter whether a request came before the cut. What happens
+ * then depends on who it is:
+ *
+ *     the owner itself    the value gets an image (shard/value/image.h), the lock goes, the entry
+ *                         is settled. He goes on at once, and writes what he changes first.
+ *     another core        waits until all is written, which goes before anything else: an image is
+ *                         its owner's. So does the owner where a value can have no image.
+ *
+ *     [head][element ...][part 6] [part 91] [part 7] [part 8] ...
+ *           locked      | image    kept
+ *
+ * From its image on a value is written without its entry, which may be renamed, overwritten or
+ * deleted; the image finds what becomes of it. Who asks for a key whose value has an image meets
+ * the guard, too, though the entry is settled. Where there is no waiting (an EXEC that has closed
+ * all shards opens a key) the rest is written at once, however long that takes.
  *
  * A record is one piece of the file. One that may become longer than SNAPSHOT_GATHER_SIZE_MAX takes
  * its range first, by what it can become at the most, and the rest is padded: a hole in the file
@@ -20,7 +31,9 @@
  * of commands all are gathered, since RESTORE tells its payload's size in front.
  *
  * Rejected: counting first (a second walk over all elements, while others wait), the end of the
- * file for one shard alone (all others would have to stop).
+ * file for one shard alone (all others would have to stop), images from the start (each change of a
+ * value that nobody else looks at would be kept), images for other cores (each of their changes
+ * would have to ask the owner).
  */
 #include "shard/snapshot_internal.h"
 
@@ -209,16 +222,98 @@ large_end_command(struct snapshot_large *large)
     snapshot_write_payload_end(&large->writer, large->type, large->crc);
     large_put_writer(large);
     uint64_t payload_size = large->size;
-    snapshot_write_select(snapshot, &large->writer, large->cut_db);
-    snapshot_write_restore(&large->writer, large->entry, payload_size);
+    snapshot_write_argument_head(&large->writer, payload_size);
     struct snapshot_block *head = snapshot_block_take(snapshot, &large->writer);
     snapshot_write_restore_end(&large->writer);
     struct snapshot_block *end = snapshot_block_take(snapshot, &large->writer);
-    large_place(large, head->vector.iov_len + payload_size + end->vector.iov_len);
+    large_place(large, large->front->vector.iov_len + head->vector.iov_len + payload_size +
+                           end->vector.iov_len);
+    large_send(large, large->front);
+    large->front = NULL;
     large_send(large, head);
     large_send_gathered(large);
     large_send(large, end);
     large->crc = 0;
+}
+
+/* ---- its lock ---- */
+
+/** As a reader of another core would have it. */
+static bool
+large_lock(struct snapshot_large *large)
+{
+    struct shard *shard = large->snapshot->shard;
+    struct lock_request *request = &large->request;
+    struct slice key = entry_key(large->entry);
+    lock_request_create(request, 0, LOCK_INTENT_SHARED, 1);
+    request->is_borrower = true;
+    request->is_wounded = true; /* so that nobody wounds it: it ends by itself */
+    request->is_guards = true;
+    lock_request_enter(shard->locks, request);
+    lock_request_add_key(shard->locks, request, large->db, key, large->hash, false);
+    if (!lock_request_try(shard->locks, request)) {
+        lock_request_leave(shard->locks, request, &shard->router->ready);
+        lock_request_destroy(request);
+        large->snapshot->is_serve_due = true;
+        return false;
+    }
+    large->is_locked = true;
+    entry_lent_set(large->entry, true);
+    return true;
+}
+
+/** The lock is about to go. */
+static void
+large_lock_end(struct snapshot_large *large)
+{
+    struct snapshot *snapshot = large->snapshot;
+    struct slice key = entry_key(large->entry);
+    large->request.is_held = false;
+    if (!lock_key_is_lent(snapshot->shard->locks, large->db, key, large->hash)) {
+        entry_lent_set(large->entry, false);
+    }
+    large->request.is_held = true;
+    if (large->wanted_ns != 0) {
+        uint64_t waited_ns = clock_monotonic_ns() - large->wanted_ns;
+        snapshot->part->waited_ns_max = MAX(snapshot->part->waited_ns_max, waited_ns);
+        large->wanted_ns = 0;
+    }
+    large->is_locked = false;
+}
+
+/** Others may have the key for themselves. */
+static void
+large_unlock(struct snapshot_large *large)
+{
+    struct snapshot *snapshot = large->snapshot;
+    large_lock_end(large);
+    lock_request_leave(snapshot->shard->locks, &large->request, &snapshot->shard->router->ready);
+    lock_request_destroy(&large->request);
+    snapshot->is_serve_due = true;
+}
+
+/** Somebody may have it who is asking the guard for it. */
+static void
+large_lock_drop(struct snapshot_large *large)
+{
+    large_lock_end(large);
+    list_remove(&large->link); /* nobody waits for it: others come first */
+    list_push_back(&large->snapshot->larges, &large->link);
+    lock_request_drop(large->snapshot->shard->locks, &large->request);
+    lock_request_destroy(&large->request);
+}
+
+/** Somebody waits for it: it goes first. */
+static void
+large_want(struct snapshot_large *large)
+{
+    if (large->wanted_ns != 0) {
+        return;
+    }
+    large->wanted_ns = MAX(clock_monotonic_ns(), UINT64_C(1));
+    large->snapshot->part->waited_count++;
+    list_remove(&large->link);
+    list_push_front(&large->snapshot->larges, &large->link);
 }
 
 /* ---- life ---- */
@@ -232,24 +327,30 @@ large_new(struct snapshot *snapshot)
     return large;
 }
 
-/** Others may have the key for themselves. */
+/** image_drop_fn. */
 static void
-large_unlock(struct snapshot_large *large)
+large_object_drop(void *context, const struct value *value)
+{
+    struct shard *shard = context;
+    keyspace_object_drop(&shard->keyspace, value);
+}
+
+static void
+large_value_release(struct snapshot_large *large)
 {
     struct snapshot *snapshot = large->snapshot;
-    struct shard *shard = snapshot->shard;
-    struct slice key = entry_key(large->entry);
-    large->request.is_held = false;
-    if (!lock_key_is_lent(shard->locks, large->db, key, large->hash)) {
-        entry_lent_set(large->entry, false);
+    if (large->raw != NULL) {
+        raw_unpin(&snapshot->shard->memory, large->raw);
+        return;
     }
-    large->request.is_held = true;
-    lock_request_leave(shard->locks, &large->request, &shard->router->ready);
-    lock_request_destroy(&large->request);
-    snapshot->is_serve_due = true;
-    if (large->wanted_ns != 0) {
-        uint64_t waited_ns = clock_monotonic_ns() - large->wanted_ns;
-        snapshot->part->waited_ns_max = MAX(snapshot->part->waited_ns_max, waited_ns);
+    codec_writer_destroy(&large->codec);
+    if (large->image != NULL) {
+        image_delete(large->image, large_object_drop, snapshot->shard);
+    } else {
+        snapshot_settle(snapshot, large->entry);
+    }
+    if (large->is_locked) {
+        large_unlock(large);
     }
 }
 
@@ -257,17 +358,10 @@ large_unlock(struct snapshot_large *large)
 static void
 large_delete(struct snapshot_large *large)
 {
-    struct snapshot *snapshot = large->snapshot;
     list_remove(&large->link);
-    if (large->entry != NULL) {
-        codec_writer_destroy(&large->codec);
-        snapshot_settle(snapshot, large->entry);
-        if (large->is_locked) {
-            large_unlock(large);
-        }
-    }
-    if (large->raw != NULL) {
-        raw_unpin(&snapshot->shard->memory, large->raw);
+    large_value_release(large);
+    if (large->front != NULL) {
+        snapshot_block_delete(large->front);
     }
     if (large->end != NULL) {
         snapshot_block_delete(large->end);
@@ -353,41 +447,6 @@ large_find(const struct snapshot *snapshot, const struct entry *entry)
     return NULL;
 }
 
-/** Somebody waits for it: it goes first. */
-static void
-large_want(struct snapshot_large *large)
-{
-    if (large->wanted_ns != 0) {
-        return;
-    }
-    large->wanted_ns = MAX(clock_monotonic_ns(), UINT64_C(1));
-    large->snapshot->part->waited_count++;
-    list_remove(&large->link);
-    list_push_front(&large->snapshot->larges, &large->link);
-}
-
-/** As a reader of another core would have it. */
-static bool
-large_lock(struct snapshot_large *large)
-{
-    struct shard *shard = large->snapshot->shard;
-    struct lock_request *request = &large->request;
-    struct slice key = entry_key(large->entry);
-    lock_request_create(request, 0, LOCK_INTENT_SHARED, 1);
-    request->is_borrower = true;
-    request->is_wounded = true; /* so that nobody wounds it: it ends by itself */
-    lock_request_enter(shard->locks, request);
-    lock_request_add_key(shard->locks, request, large->db, key, large->hash, false);
-    if (!lock_request_try(shard->locks, request)) {
-        lock_request_leave(shard->locks, request, &shard->router->ready);
-        lock_request_destroy(request);
-        return false;
-    }
-    large->is_locked = true;
-    entry_lent_set(large->entry, true);
-    return true;
-}
-
 /** The head of the record, and its place in the file if it is long. */
 static void
 large_write_head(struct snapshot_large *large, uint32_t cut_db)
@@ -397,11 +456,14 @@ large_write_head(struct snapshot_large *large, uint32_t cut_db)
     struct value value;
     entry_value(large->entry, &value);
     large->type = (uint8_t)codec_type(&value);
-    snapshot_writer_room(snapshot, writer);
     if (snapshot->job->form == SNAPSHOT_COMMANDS) {
         snapshot->part->has_field_deadlines |= large->type == RDB_TYPE_HASH_2;
+        snapshot_write_select(snapshot, writer, cut_db);
+        snapshot_write_restore(writer, large->entry);
+        large->front = snapshot_block_take(snapshot, writer);
         rdb_write_u8(writer, large->type);
     } else {
+        snapshot_writer_room(snapshot, writer);
         snapshot_write_select(snapshot, writer, cut_db);
         snapshot_write_key(snapshot, writer, large->entry, &value);
         uint64_t size_max = writer->size + value_size_max(&value) + RDB_PADDING_SIZE_MIN;
@@ -412,25 +474,35 @@ large_write_head(struct snapshot_large *large, uint32_t cut_db)
     codec_writer_create(&large->codec, writer, &value);
 }
 
+/** Begin with a collection. NULL: it cannot be locked, as was wanted. */
+static struct snapshot_large *
+large_begin(struct snapshot *snapshot, uint32_t db, uint32_t cut_db, struct entry *entry,
+            bool is_locking)
+{
+    struct snapshot_large *large = large_new(snapshot);
+    large->entry = entry;
+    large->db = (uint16_t)db;
+    large->hash = entry_hash(entry, snapshot->shard->keyspace.hash_seed);
+    if (is_locking && !large_lock(large)) {
+        heap_free(large);
+        return NULL;
+    }
+    list_push_back(&snapshot->larges, &large->link);
+    large_write_head(large, cut_db);
+    return large;
+}
+
 bool
 snapshot_large_begin(struct snapshot *snapshot, uint32_t db, uint32_t cut_db, struct entry *entry,
                      bool is_wanted)
 {
     struct snapshot_large *large = large_find(snapshot, entry);
     if (large == NULL) {
-        large = large_new(snapshot);
-        large->entry = entry;
-        large->cut_db = cut_db;
-        large->db = (uint16_t)db;
-        large->hash = entry_hash(entry, snapshot->shard->keyspace.hash_seed);
         /* What was flushed is out of everybody's reach. */
-        if (db != KEYSPACE_NO_DATABASE && !large_lock(large)) {
-            heap_free(large);
-            snapshot->is_serve_due = true;
+        large = large_begin(snapshot, db, cut_db, entry, db != KEYSPACE_NO_DATABASE);
+        if (large == NULL) {
             return false;
         }
-        list_push_back(&snapshot->larges, &large->link);
-        large_write_head(large, cut_db);
     }
     if (is_wanted) {
         large_want(large);
@@ -438,8 +510,98 @@ snapshot_large_begin(struct snapshot *snapshot, uint32_t db, uint32_t cut_db, st
     return true;
 }
 
+/* ---- collections that change ---- */
+
+/** image_room_fn. */
+static void
+large_room(void *context)
+{
+    struct snapshot_large *large = context;
+    if (UNLIKELY(large->is_failed)) {
+        rdb_writer_clear(&large->writer);
+    } else if (large->writer.size >= SNAPSHOT_CHUNK_SIZE) {
+        large_put_writer(large);
+    }
+    if (large->writer.bytes == NULL) {
+        snapshot_writer_room(large->snapshot, &large->writer);
+    }
+}
+
+/** The entry is done with. */
+static void
+large_image_begin(struct snapshot_large *large)
+{
+    struct snapshot *snapshot = large->snapshot;
+    large_room(large);
+    large->image = codec_writer_image(&large->codec);
+    large->image->room = large_room;
+    large->image->context = large;
+    large->image->memory = &snapshot->shard->memory;
+    snapshot_settle(snapshot, large->entry);
+    if (large->is_locked) {
+        large_lock_drop(large);
+    }
+    large->entry = NULL;
+}
+
+/** What is being written of this entry's value while that may change; NULL: nothing. */
+static struct snapshot_large *
+large_of_image(const struct entry *entry)
+{
+    if (!entry_has_object(entry)) {
+        return NULL;
+    }
+    struct value value;
+    entry_value(entry, &value);
+    const struct image *image = object_image(value.object);
+    return image == NULL ? NULL : image->context;
+}
+
+/** Somebody wants to have an old collection for himself. */
+static bool
+guard_old(struct snapshot *snapshot, uint16_t db, struct entry *entry, bool is_borrower)
+{
+    uint32_t cut_db = snapshot->shard->keyspace.databases[db].cut_db;
+    struct value value;
+    entry_value(entry, &value);
+    if (is_borrower || !codec_has_image(&value)) {
+        return !snapshot_large_begin(snapshot, db, cut_db, entry, true);
+    }
+    struct snapshot_large *large = large_find(snapshot, entry);
+    if (large == NULL) {
+        large = large_begin(snapshot, db, cut_db, entry, false);
+    }
+    large_image_begin(large);
+    return true;
+}
+
+/** Somebody wants to have a collection with an image for himself. */
+static bool
+guard_image(struct snapshot_large *large, uint16_t db, struct entry *entry, uint64_t hash,
+            bool is_borrower)
+{
+    if (!is_borrower) {
+        if (large->is_locked) {
+            large_lock_drop(large);
+            large->entry = NULL;
+        }
+        return true;
+    }
+    if (!large->is_locked) {
+        large->entry = entry;
+        large->db = db;
+        large->hash = hash;
+        if (!large_lock(large)) {
+            large->entry = NULL;
+            return false;
+        }
+    }
+    large_want(large);
+    return false;
+}
+
 bool
-snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash)
+snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash, bool is_borrower)
 {
     struct snapshot *snapshot = context;
     const struct keyspace *keyspace = &snapshot->shard->keyspace;
@@ -447,10 +609,14 @@ snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash)
         return true;
     }
     struct entry *entry = keyspace_find(keyspace, db, key_slot(key), key, hash);
-    if (entry == NULL || !snapshot_is_old(snapshot, entry) || !snapshot_is_large_object(entry)) {
+    if (entry == NULL) {
         return true;
     }
-    return !snapshot_large_begin(snapshot, db, keyspace->databases[db].cut_db, entry, true);
+    if (!snapshot_is_old(snapshot, entry)) {
+        struct snapshot_large *large = large_of_image(entry);
+        return LIKELY(large == NULL) || guard_image(large, db, entry, hash, is_borrower);
+    }
+    return !snapshot_is_large_object(entry) || guard_old(snapshot, db, entry, is_borrower);
 }
 
 static void
@@ -492,9 +658,21 @@ snapshot_large_step(struct snapshot *snapshot)
 {
     struct snapshot_large *large =
         container_of(list_first(&snapshot->larges), struct snapshot_large, link);
-    if (large->entry == NULL) {
+    if (large->raw != NULL) {
         string_step(large);
     } else {
+        object_step(large);
+    }
+}
+
+/** Write all the rest. */
+static void
+object_finish(struct snapshot_large *large)
+{
+    struct snapshot *snapshot = large->snapshot;
+    list_remove(&large->link);
+    list_push_front(&snapshot->larges, &large->link);
+    while (list_first(&snapshot->larges) == &large->link) {
         object_step(large);
     }
 }
@@ -506,12 +684,18 @@ snapshot_large_finish(struct snapshot *snapshot, const struct entry *entry)
     if (large == NULL) {
         return false;
     }
-    list_remove(&large->link);
-    list_push_front(&snapshot->larges, &large->link);
-    while (list_first(&snapshot->larges) == &large->link) {
-        object_step(large);
-    }
+    object_finish(large);
     return true;
+}
+
+void
+snapshot_finish_image(struct shard *shard, const struct entry *entry)
+{
+    struct snapshot_large *large = large_of_image(entry);
+    ASSERT(large == NULL || large->snapshot == shard->snapshot);
+    if (large != NULL) {
+        object_finish(large);
+    }
 }
 
 void

@@ -91,13 +91,12 @@ snapshot_write_set_end(struct rdb_writer *writer, const struct entry *entry)
 }
 
 void
-snapshot_write_restore(struct rdb_writer *writer, const struct entry *entry, uint64_t size)
+snapshot_write_restore(struct rdb_writer *writer, const struct entry *entry)
 {
     write_mark(writer, '*', 6);
     snapshot_write_argument(writer, SLICE("RESTORE"));
     snapshot_write_argument(writer, entry_key(entry));
     write_number(writer, entry_has_deadline(entry) ? entry_deadline_ms(entry) : 0);
-    snapshot_write_argument_head(writer, size);
 }
 
 void
@@ -135,7 +134,8 @@ write_command(struct snapshot *snapshot, struct rdb_writer *writer, const struct
     rdb_writer_clear(payload);
     codec_write_payload(payload, value);
     snapshot->part->has_field_deadlines |= codec_type(value) == RDB_TYPE_HASH_2;
-    snapshot_write_restore(writer, entry, payload->size);
+    snapshot_write_restore(writer, entry);
+    snapshot_write_argument_head(writer, payload->size);
     rdb_write_bytes(writer, rdb_writer_bytes(payload));
     snapshot_write_restore_end(writer);
     if (payload->capacity > 2 * SNAPSHOT_CHUNK_CAPACITY) {

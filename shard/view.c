@@ -32,6 +32,7 @@
 #include "shard/commandlog.h"
 #include "shard/durable.h"
 #include "shard/effect.h"
+#include "shard/lock.h"
 #include "shard/notify.h"
 #include "shard/pin.h"
 #include "shard/pubsub.h"
@@ -188,6 +189,9 @@ view_open_key(struct shard *shard, struct view *view)
     }
     if (UNLIKELY(shard->snapshot != NULL) && (view->flags & VIEW_EXCLUSIVE) != 0) {
         snapshot_before_change(shard, view->db, entry);
+        if (UNLIKELY(lock_shard_is_lent(shard->locks))) {
+            snapshot_finish_image(shard, entry);
+        }
     }
     view->access = entry_access(entry);
     entry_value(entry, &view->value);

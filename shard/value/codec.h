@@ -9,6 +9,7 @@
 
 #include "persist/rdb.h"
 #include "shard/value/hash.h"
+#include "shard/value/image.h"
 #include "shard/value/list_value.h"
 #include "shard/value/set.h"
 #include "shard/value/stream.h"
@@ -24,17 +25,18 @@ enum rdb_type codec_type(const struct value *value);
 /** The value, without its type. */
 void codec_write(struct rdb_writer *writer, const struct value *value);
 
-/** The same in steps, for a value that would take too long at once; it must not change meanwhile.
- */
+/** The same in steps, for a value that would take too long at once; it must not change meanwhile,
+ * unless it has an image. */
 struct codec_writer {
     struct rdb_writer *writer;
     struct value value;
     bool is_started;
+    struct image *image; /* the caller's to delete; NULL: none */
     union {
         struct set_walk set;
         struct hash_walk hash;
         struct zset_walk zset;
-        const struct quicklist_node *node;
+        struct quicklist_node *node;
         struct codec_stream_walk {
             uint32_t phase; /* codec_stream.c's */
             uint32_t group_index;
@@ -43,12 +45,21 @@ struct codec_writer {
         } stream;
     };
     struct quicklist_scratch scratch;
+    struct rdb_writer tail; /* of a stream with an image: what stands behind the nodes */
+    size_t tail_offset;     /* so much of it is written */
 };
 
 void codec_writer_create(struct codec_writer *state, struct rdb_writer *writer,
                          const struct value *value);
 /** At any time. What was written stays. */
 void codec_writer_destroy(struct codec_writer *state);
+/** Can a value of this type and encoding have an image? */
+bool codec_has_image(const struct value *value);
+/**
+ * The value may change from now on, be freed, and become another one's: what is not written yet is
+ * kept by an image. The caller fills in its room, context and memory. Only where there are images.
+ */
+struct image *codec_writer_image(struct codec_writer *state);
 /** Write some `size_max` bytes more: at least one element, and no element is cut. True: that was
  * all. */
 bool codec_write_step(struct codec_writer *state, size_t size_max);

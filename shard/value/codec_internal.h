@@ -46,6 +46,19 @@ bool codec_read_hash(struct rdb_reader *reader, uint8_t type, const struct codec
 bool codec_read_stream(struct rdb_reader *reader, uint8_t type, const struct codec_options *options,
                        struct value *value);
 
+/** The counts in front, unless they are written. Not of what is written in one piece. */
+void codec_write_begin(struct codec_writer *state);
+/** codec_write_step() of a value that has an image. */
+bool codec_image_step(struct codec_writer *state, size_t size_max);
+
+/** What a list's node holds. */
+void codec_write_list_node(struct codec_writer *state, const struct quicklist_node *node);
+
 /** What a stream is written with: counts in front, and then piece by piece; false: none is left. */
 void codec_write_stream_start(struct codec_writer *state);
 bool codec_write_stream_next(struct codec_writer *state);
+/** The same with an image. What stands behind the nodes is written aside at once: groups, and what
+ * is pending in them, change too often to be kept piece by piece. That takes some 100 ns for each
+ * pending entry. */
+void codec_image_stream_begin(struct codec_writer *state);
+bool codec_image_stream_next(struct codec_writer *state);

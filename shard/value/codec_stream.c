@@ -52,11 +52,11 @@ codec_write_stream_start(struct codec_writer *state)
 }
 
 static void
-write_node(struct rdb_writer *writer, struct stream_place place)
+write_node(struct rdb_writer *writer, struct stream_id id, const struct listpack *node)
 {
     rdb_write_length(writer, STREAM_ID_BYTES_SIZE);
-    write_id_bytes(writer, stream_place_id(place));
-    rdb_write_string(writer, listpack_bytes(stream_node_at(place)));
+    write_id_bytes(writer, id);
+    rdb_write_string(writer, listpack_bytes(node));
 }
 
 /** What stands behind the nodes. */
@@ -152,7 +152,7 @@ codec_write_stream_next(struct codec_writer *state)
         return phase_next(state);
     }
     if (walk->phase == STREAM_NODES) {
-        write_node(state->writer, walk->place);
+        write_node(state->writer, stream_place_id(walk->place), stream_node_at(walk->place));
     } else if (walk->phase == STREAM_PENDING) {
         write_pending(state->writer, walk->place);
     } else {
@@ -160,6 +160,53 @@ codec_write_stream_next(struct codec_writer *state)
         write_id_bytes(state->writer, stream_place_id(walk->place));
     }
     walk->place = stream_place_next(walk->place);
+    return true;
+}
+
+/* ---- writing what changes ---- */
+
+/** Bytes of the tail that are copied at a time. */
+#define TAIL_PIECE_SIZE 16384
+
+void
+codec_image_stream_begin(struct codec_writer *state)
+{
+    struct image *image = state->image;
+    const struct stream *stream = state->value.object;
+    struct codec_stream_walk *walk = &state->stream;
+    uint32_t count = 0;
+    bool has_nodes = walk->phase == STREAM_NODES;
+    image_blocks_create(image, has_nodes ? (uint32_t)stream->nodes.count : 0, true);
+    while (has_nodes && walk->place.leaf != NULL) {
+        image->ids[count] = stream_place_id(walk->place);
+        image->blocks[count++] = (uintptr_t)stream_node_at(walk->place);
+        walk->place = stream_place_next(walk->place);
+    }
+    image->block_count = count;
+    struct rdb_writer *writer = state->writer;
+    rdb_writer_create(&state->tail, writer->is_compressing);
+    state->writer = &state->tail;
+    while (codec_write_stream_next(state)) {
+    }
+    state->writer = writer;
+}
+
+bool
+codec_image_stream_next(struct codec_writer *state)
+{
+    struct image *image = state->image;
+    if (image->position < image->block_count) {
+        uint32_t index = image->position++;
+        write_node(state->writer, image->ids[index], image_block(image, index));
+        image_block_end(image, index);
+        return true;
+    }
+    size_t size = MIN(state->tail.size - state->tail_offset, (size_t)TAIL_PIECE_SIZE);
+    if (size == 0) {
+        return false;
+    }
+    rdb_write_bytes(state->writer, slice_of(state->tail.bytes + state->tail_offset, size));
+    state->tail_offset += size;
     return true;
 }
 

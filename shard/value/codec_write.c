@@ -145,6 +145,21 @@ write_start(struct codec_writer *state)
     }
 }
 
+void
+codec_write_list_node(struct codec_writer *state, const struct quicklist_node *node)
+{
+    const struct quicklist_compressed *compressed = quicklist_node_compressed(node);
+    if (compressed != NULL && state->writer->is_compressing) {
+        rdb_write_length(state->writer, CODEC_NODE_PACKED);
+        rdb_write_compressed(state->writer,
+                             slice_of(compressed->bytes, compressed->compressed_size),
+                             compressed->size);
+    } else {
+        const struct listpack *listpack = quicklist_node_listpack(node, &state->scratch);
+        write_list_node(state->writer, listpack_bytes(listpack));
+    }
+}
+
 /** False: there is none left. */
 static bool
 write_list_next(struct codec_writer *state)
@@ -152,16 +167,7 @@ write_list_next(struct codec_writer *state)
     if (state->node == NULL) {
         return false;
     }
-    const struct quicklist_compressed *compressed = quicklist_node_compressed(state->node);
-    if (compressed != NULL && state->writer->is_compressing) {
-        rdb_write_length(state->writer, CODEC_NODE_PACKED);
-        rdb_write_compressed(state->writer,
-                             slice_of(compressed->bytes, compressed->compressed_size),
-                             compressed->size);
-    } else {
-        const struct listpack *listpack = quicklist_node_listpack(state->node, &state->scratch);
-        write_list_node(state->writer, listpack_bytes(listpack));
-    }
+    codec_write_list_node(state, state->node);
     state->node = state->node->next;
     return true;
 }
@@ -240,11 +246,24 @@ void
 codec_writer_destroy(struct codec_writer *state)
 {
     quicklist_scratch_release(&state->scratch);
+    rdb_writer_destroy(&state->tail);
+}
+
+void
+codec_write_begin(struct codec_writer *state)
+{
+    if (!state->is_started) {
+        state->is_started = true;
+        write_start(state);
+    }
 }
 
 bool
 codec_write_step(struct codec_writer *state, size_t size_max)
 {
+    if (state->image != NULL) {
+        return codec_image_step(state, size_max);
+    }
     size_t start_size = state->writer->size;
     if (!state->is_started) {
         state->is_started = true;

@@ -1,5 +1,6 @@
 #include "shard/value/object.h"
 
+#include "shard/value/image.h"
 #include "shard/value/intset.h"
 #include "shard/value/listpack.h"
 #include "shard/value/packed.h"
@@ -64,6 +65,12 @@ object_free_steps(struct object **object, enum value_type type, enum value_encod
                   uint32_t step_count_max)
 {
     ASSERT(step_count_max > 0);
+    struct image *image = object_image(*object);
+    if (UNLIKELY(image != NULL)) {
+        image_take(image, *object);
+        *object = NULL;
+        return true;
+    }
     uint64_t size = object_size(*object);
     if (object_ops(type, encoding)->free_steps(*object, step_count_max)) {
         *object = NULL;

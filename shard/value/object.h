@@ -45,11 +45,15 @@
 
 #include <assert.h>
 
+struct image;
+
 /** The first member of every collection of more than one block. */
 struct object {
     /** All bytes that it takes: the sum of memory_class_size() of its blocks, this one included.
      * A multiple of 8, which is what tells it from a `struct object_block`. */
     uint64_t size;
+    /** NULL, but while somebody writes what the collection was while it changes: image.h. */
+    struct image *image;
 };
 
 /** The first member of every collection of one block. The block is as large as this says: what its
@@ -116,7 +120,7 @@ size_t object_count(enum value_type type, enum value_encoding encoding, const vo
 void *object_copy(enum value_type type, enum value_encoding encoding, const void *object);
 
 /** Free a part, `step_count_max` blocks or so. True: it is all gone and *object is NULL; else the
- * rest is to be freed by more calls. */
+ * rest is to be freed by more calls. One that has an image is the image's from now on. */
 bool object_free_steps(struct object **object, enum value_type type, enum value_encoding encoding,
                        uint32_t step_count_max);
 

@@ -1,5 +1,6 @@
 #include "shard/value/packed.h"
 
+#include "shard/value/image.h"
 #include "shard/value/packed_bucket.h"
 
 /*
@@ -15,6 +16,8 @@
  * two, so each step touches two blocks, however large the table. The directory is the one thing
  * that is copied when it is full, twice as large each time: 10 KB at 10M members, and 1 MB at a
  * billion.
+ *
+ * Whoever changes a bucket keeps it first (image.h): for somebody who writes the table as it was.
  *
  * Invariants: each member lies in the bucket of its hash; empty buckets are NULL; pointers behind
  * the last bucket are NULL.
@@ -157,6 +160,7 @@ packed_grow(struct packed *packed)
         return;
     }
     uint32_t level = level_count(target);
+    object_part_keep(&packed->object, target - level);
     packed_slots_push(packed);
     struct packed_bucket **source = packed_slot(packed, target - level);
     bool is_timed = *source != NULL && (*source)->is_timed;
@@ -178,6 +182,8 @@ packed_shrink(struct packed *packed)
         return;
     }
     uint32_t target = source - level_count(source);
+    object_part_keep(&packed->object, target);
+    object_part_keep(&packed->object, source);
     struct packed_bucket **from = packed_slot(packed, source);
     bool is_timed = *from != NULL && (*from)->is_timed;
     bucket_merge(packed, packed_slot(packed, target), from);
@@ -243,11 +249,13 @@ bool
 packed_insert(struct packed *packed, struct slice member, struct slice value)
 {
     uint64_t hash = packed_hash(packed, member);
-    struct packed_bucket **bucket = packed_slot(packed, packed_index(packed, hash));
+    uint32_t bucket_index = packed_index(packed, hash);
+    struct packed_bucket **bucket = packed_slot(packed, bucket_index);
     uint32_t offset;
     if (bucket_find(packed, *bucket, member, hash, &offset) != PACKED_NOT_FOUND) {
         return false;
     }
+    object_part_keep(&packed->object, bucket_index);
     bucket_append(packed, bucket, member, value, PACKED_NO_DEADLINE, hash);
     packed->count++;
     packed_grow(packed);
@@ -279,6 +287,7 @@ packed_set_timed(struct packed *packed, struct slice member, struct slice value,
     struct packed_bucket **bucket = packed_slot(packed, bucket_index);
     uint32_t offset = 0;
     uint32_t index = bucket_find(packed, *bucket, member, hash, &offset);
+    object_part_keep(&packed->object, bucket_index);
     if (index == PACKED_NOT_FOUND) {
         bucket_append(packed, bucket, member, value, deadline_ms, hash);
         times_change(packed, bucket_index, PACKED_NO_DEADLINE, deadline_ms);
@@ -315,6 +324,7 @@ packed_deadline_set(struct packed *packed, struct slice member, int64_t deadline
     if (index == PACKED_NOT_FOUND) {
         return false;
     }
+    object_part_keep(&packed->object, bucket_index);
     int64_t old_ms = bucket_deadline_ms(packed, *bucket, index);
     bucket_deadline_set(packed, bucket, index, deadline_ms);
     times_change(packed, bucket_index, old_ms, deadline_ms);
@@ -332,6 +342,7 @@ packed_remove(struct packed *packed, struct slice member)
     if (index == PACKED_NOT_FOUND) {
         return false;
     }
+    object_part_keep(&packed->object, bucket_index);
     int64_t old_ms = bucket_deadline_ms(packed, *bucket, index);
     bucket_remove(packed, bucket, index, offset);
     times_change(packed, bucket_index, old_ms, PACKED_NO_DEADLINE);

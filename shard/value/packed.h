@@ -161,5 +161,9 @@ typedef void packed_visit_fn(void *context, const struct packed_item *item);
 uint64_t packed_scan(const struct packed *packed, uint64_t position, packed_visit_fn *visit,
                      void *context);
 
+/** Visit the members of one bucket, from one of them on. Returns how many the bucket has. */
+uint32_t packed_bucket_visit(const struct packed *packed, uint32_t index, uint32_t from,
+                             packed_visit_fn *visit, void *context);
+
 /** Recount everything: is each member where its hash says, do the sums agree? O(n). */
 bool packed_check(const struct packed *packed);

@@ -1,5 +1,7 @@
 #include "shard/value/packed_bucket.h"
 
+#include "shard/value/image.h"
+
 /*
  * packed_times.c: which members of a packed table die next.
  *
@@ -267,6 +269,9 @@ packed_time(struct packed *packed)
     timed->packed.is_timed = true;
     timed->packed.object.size +=
         memory_class_size(sizeof(*timed)) - memory_class_size(sizeof(*packed));
+    if (UNLIKELY(packed->object.image != NULL)) {
+        image_move(packed->object.image, &packed->object, &timed->packed.object);
+    }
     heap_free(packed);
     return &timed->packed;
 }
@@ -320,6 +325,7 @@ packed_expire(struct packed *packed, int64_t now_ms, packed_expire_fn *expire, v
     if (expire != NULL) {
         expire(context, items, count);
     }
+    object_part_keep(&packed->object, bucket_index);
     /* From the last one on: indexes and offsets of those before stay. */
     for (uint32_t i = count; i > 0; i--) {
         bucket_remove(packed, bucket, indexes[i - 1], offsets[i - 1]);

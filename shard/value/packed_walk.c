@@ -53,6 +53,23 @@ packed_depth(const struct packed *packed, uint32_t index)
     return level + is_split;
 }
 
+uint32_t
+packed_bucket_visit(const struct packed *packed, uint32_t index, uint32_t from,
+                    packed_visit_fn *visit, void *context)
+{
+    const struct packed_bucket *bucket = *packed_slot(packed, index);
+    uint32_t offset = 0;
+    uint32_t count = bucket == NULL ? 0 : bucket->count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i >= from) {
+            struct packed_item item = bucket_item(packed, bucket, i, offset);
+            visit(context, &item);
+        }
+        offset += bucket_record_size(packed, bucket, i);
+    }
+    return count;
+}
+
 uint64_t
 packed_scan(const struct packed *packed, uint64_t position, packed_visit_fn *visit, void *context)
 {
@@ -60,13 +77,7 @@ packed_scan(const struct packed *packed, uint64_t position, packed_visit_fn *vis
     uint64_t hash = bits_reverse(position) >> (64 - PACKED_POSITION_BITS);
     uint32_t index = packed_index(packed, hash);
     uint64_t interval = UINT64_C(1) << (PACKED_POSITION_BITS - packed_depth(packed, index));
-    const struct packed_bucket *bucket = *packed_slot(packed, index);
-    uint32_t offset = 0;
-    for (uint32_t i = 0; bucket != NULL && i < bucket->count; i++) {
-        struct packed_item item = bucket_item(packed, bucket, i, offset);
-        visit(context, &item);
-        offset += bucket_record_size(packed, bucket, i);
-    }
+    packed_bucket_visit(packed, index, 0, visit, context);
     uint64_t next = (position & ~(interval - 1)) + interval;
     return next >> PACKED_POSITION_BITS != 0 ? 0 : next;
 }

@@ -1,5 +1,6 @@
 #include "shard/value/quicklist.h"
 
+#include "shard/value/image.h"
 #include "shard/value/quicklist_internal.h"
 
 /*
@@ -23,6 +24,9 @@
  * Which nodes are compressed is quicklist_compress.c's affair: a node is opened here before its
  * listpack is touched, and a change that has opened, linked or deleted nodes ends by handing over
  * the place where it was.
+ *
+ * Whoever changes a listpack keeps the node first, for somebody who writes the list as it was
+ * (image.h); what is dropped goes there by itself.
  *
  * Invariants: no node is empty; each node's count is its listpack's, the list's is their sum;
  * object.size counts each node and what it holds.
@@ -126,6 +130,7 @@ node_has_room(const struct quicklist_limits *limits, const struct quicklist_node
 static void
 node_push_last(struct quicklist *quicklist, struct quicklist_node *node, struct slice text)
 {
+    quicklist_node_keep(quicklist, node);
     size_t old_size = object_size(node->listpack);
     node_set(quicklist, node, old_size, listpack_append(node->listpack, text), node->count + 1);
 }
@@ -133,6 +138,7 @@ node_push_last(struct quicklist *quicklist, struct quicklist_node *node, struct 
 static void
 node_push_first(struct quicklist *quicklist, struct quicklist_node *node, struct slice text)
 {
+    quicklist_node_keep(quicklist, node);
     size_t old_size = object_size(node->listpack);
     node_set(quicklist, node, old_size, listpack_prepend(node->listpack, text), node->count + 1);
 }
@@ -155,6 +161,7 @@ node_insert(struct quicklist *quicklist, const struct quicklist_limits *limits,
 static void
 node_split(struct quicklist *quicklist, struct quicklist_node *node, uint32_t position)
 {
+    quicklist_node_keep(quicklist, node);
     struct listpack *listpack = node->listpack;
     struct listpack *rest = listpack_new(listpack_size(listpack) - position);
     rest = listpack_append_from(rest, listpack, position, UINT32_MAX);
@@ -179,6 +186,7 @@ node_join(struct quicklist *quicklist, const struct quicklist_limits *limits,
     }
     quicklist_node_open(quicklist, node);
     quicklist_node_open(quicklist, next);
+    quicklist_node_keep(quicklist, node);
     size_t old_size = object_size(node->listpack);
     struct listpack *listpack = node->listpack;
     listpack =
@@ -221,6 +229,12 @@ quicklist_unwrap(struct quicklist *quicklist)
     struct quicklist_node *node = quicklist->first;
     ASSERT(node == quicklist->last);
     ASSERT(quicklist->compressed_count == 0);
+    if (UNLIKELY(quicklist->object.image != NULL)) {
+        if (node != NULL) {
+            quicklist_node_keep(quicklist, node);
+        }
+        image_leave(quicklist->object.image, &quicklist->object);
+    }
     struct listpack *listpack = node == NULL ? listpack_new(0) : node->listpack;
     heap_free(node);
     heap_free(quicklist);
@@ -312,6 +326,7 @@ quicklist_insert(struct quicklist *quicklist, const struct quicklist_limits *lim
     struct quicklist_node *node = place.node;
     struct quicklist_node *previous = node->previous;
     if (node_has_room(limits, node, text)) {
+        quicklist_node_keep(quicklist, node);
         size_t old_size = object_size(node->listpack);
         uint32_t position = place.position;
         struct listpack *listpack = listpack_insert(node->listpack, &position, text);
@@ -341,6 +356,7 @@ quicklist_replace(struct quicklist *quicklist, const struct quicklist_limits *li
                   struct quicklist_place place, struct slice text)
 {
     struct quicklist_node *node = place.node;
+    quicklist_node_keep(quicklist, node);
     struct listpack *listpack = node->listpack;
     size_t old_size = object_size(listpack);
     uint32_t next = listpack_next(listpack, place.position);
@@ -390,6 +406,7 @@ quicklist_remove(struct quicklist *quicklist, const struct quicklist_limits *lim
             node_delete(quicklist, node);
         } else {
             quicklist_node_open(quicklist, node);
+            quicklist_node_keep(quicklist, node);
             size_t old_size = object_size(node->listpack);
             uint32_t position = node_position(node, index_in_node);
             struct listpack *listpack = listpack_remove(node->listpack, &position, part);
@@ -430,6 +447,9 @@ quicklist_take(struct quicklist *quicklist, const struct quicklist_limits *limit
 {
     ASSERT(count > 0 && count <= quicklist->count && index <= quicklist->count - count);
     struct quicklist *taken = object_new(sizeof(*taken));
+    if (UNLIKELY(quicklist->object.image != NULL)) {
+        image_join(quicklist->object.image, &taken->object);
+    }
     struct quicklist_node *end = node_at(quicklist, index + count);
     struct quicklist_node *first = node_at(quicklist, index);
     struct quicklist_node *before = first->previous;
@@ -499,6 +519,7 @@ node_remove_equal(struct quicklist *quicklist, const struct quicklist_limits *li
 {
     struct quicklist_node *previous = node->previous;
     struct quicklist_node *next = node->next;
+    quicklist_node_keep(quicklist, node);
     size_t old_size = object_size(node->listpack);
     uint64_t removed_count;
     struct listpack *listpack = quicklist_listpack_remove_equal(node->listpack, text, count_max,
@@ -531,7 +552,8 @@ quicklist_remove_equal(struct quicklist *quicklist, const struct quicklist_limit
     struct quicklist_node *next;
     for (; node != NULL && left_count > 0; node = next) {
         next = is_backward ? node->previous : node->next;
-        if (node->form == QUICKLIST_NODE_COMPRESSED) {
+        /* What stays as it is need be neither unpacked nor kept. */
+        if (node->form == QUICKLIST_NODE_COMPRESSED || quicklist->object.image != NULL) {
             if (!node_contains(node, text, &scratch)) {
                 continue;
             }

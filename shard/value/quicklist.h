@@ -42,8 +42,15 @@ struct quicklist_node {
     };
     /** Elements, so that looking for an index does not touch the listpacks it passes. */
     uint32_t count;
-    enum quicklist_node_form form;
+    /** Of what the node held when the list's image was made: 1 and its place among the image's
+     * blocks; 0: it was not there. Without an image it says nothing. */
+    uint32_t image_place : 30;
+    enum quicklist_node_form form : 2;
 };
+static_assert(sizeof(struct quicklist_node) == 32, "fills its allocation class");
+
+/** No list of more nodes has an image. */
+#define QUICKLIST_IMAGE_NODES_MAX ((UINT32_C(1) << 30) - 2)
 
 struct quicklist {
     struct object object;
@@ -100,6 +107,12 @@ struct quicklist_scratch {
 /** What a node holds, good until the scratch is used again or released. Changes nothing. */
 const struct listpack *quicklist_node_listpack(const struct quicklist_node *node,
                                                struct quicklist_scratch *scratch);
+/** What a compressed block takes. */
+static inline size_t
+quicklist_compressed_block_size(const struct quicklist_compressed *compressed)
+{
+    return memory_class_size(sizeof(*compressed) + compressed->compressed_size);
+}
 /** Bytes of a node's listpack, compressed or not. */
 size_t quicklist_node_size(const struct quicklist_node *node);
 /** NULL: the node is plain. */

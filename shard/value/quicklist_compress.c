@@ -1,5 +1,7 @@
 #include "shard/value/quicklist_internal.h"
 
+#include "shard/value/image.h"
+
 #include <lzf.h>
 
 /*
@@ -54,7 +56,7 @@ size_t
 quicklist_node_block_size(const struct quicklist_node *node)
 {
     if (node->form == QUICKLIST_NODE_COMPRESSED) {
-        return memory_class_size(compressed_block_size(node->compressed->compressed_size));
+        return quicklist_compressed_block_size(node->compressed);
     }
     return object_size(node->listpack);
 }
@@ -91,17 +93,40 @@ quicklist_scratch_release(struct quicklist_scratch *scratch)
     *scratch = (struct quicklist_scratch){0};
 }
 
+/** Is what the node holds still to be written by the list's image? */
+static bool
+node_is_due(const struct quicklist *quicklist, const struct quicklist_node *node)
+{
+    const struct image *image = quicklist->object.image;
+    return image != NULL && node->image_place != 0 &&
+           image_block_is_due(image, node->image_place - 1U);
+}
+
+void
+quicklist_node_copy_to_image(struct quicklist *quicklist, struct quicklist_node *node)
+{
+    ASSERT(node->form != QUICKLIST_NODE_COMPRESSED);
+    if (node_is_due(quicklist, node)) {
+        image_block_give(quicklist->object.image, node->image_place - 1U,
+                         listpack_copy(node->listpack), 0);
+    }
+    node->image_place = 0;
+}
+
 void
 quicklist_node_drop(struct quicklist *quicklist, struct quicklist_node *node)
 {
-    if (node->form != QUICKLIST_NODE_COMPRESSED) {
-        quicklist->object.size -= object_size(node->listpack);
-        listpack_delete(node->listpack);
-        return;
+    bool is_compressed = node->form == QUICKLIST_NODE_COMPRESSED;
+    quicklist->object.size -= quicklist_node_block_size(node);
+    quicklist->compressed_count -= is_compressed;
+    void *block = is_compressed ? (void *)node->compressed : node->listpack;
+    if (UNLIKELY(node_is_due(quicklist, node))) {
+        image_block_give(quicklist->object.image, node->image_place - 1U, block,
+                         is_compressed ? IMAGE_BLOCK_COMPRESSED : 0);
+    } else {
+        heap_free(block);
     }
-    struct quicklist_compressed *compressed = node->compressed;
-    object_free(&quicklist->object, compressed, compressed_block_size(compressed->compressed_size));
-    quicklist->compressed_count--;
+    node->image_place = 0;
 }
 
 /** `compressed_size` bytes, which pack a listpack of `size` bytes, are what the node holds now. */

@@ -5,8 +5,19 @@
 
 #include "shard/value/quicklist.h"
 
-/** Unpack the node where it is compressed. It may be changed then. */
+/** Unpack the node where it is compressed. It may be changed then, once it is kept. */
 void quicklist_node_open(struct quicklist *quicklist, struct quicklist_node *node);
+
+/** The node, which is open, is about to be changed: quicklist_node_keep(). */
+void quicklist_node_copy_to_image(struct quicklist *quicklist, struct quicklist_node *node);
+
+static inline void
+quicklist_node_keep(struct quicklist *quicklist, struct quicklist_node *node)
+{
+    if (UNLIKELY(quicklist->object.image != NULL)) {
+        quicklist_node_copy_to_image(quicklist, node);
+    }
+}
 
 /**
  * After a change: pack what lies deeper than the limits say among the nodes around `near` (NULL:

@@ -1,6 +1,7 @@
 #include "shard/value/stream.h"
 
 #include "core/number.h"
+#include "shard/value/image.h"
 #include "shard/value/stream_internal.h"
 
 /*
@@ -15,6 +16,8 @@
  * next one begins, and the full one gives back its slack. A node that follows another one begins
  * with room for as much as that held, so that it does not grow by copies. An entry that is removed
  * is marked in its node, and the node goes with its last entry: where an entry is never changes.
+ *
+ * Whoever changes a node keeps it first, for somebody who writes the stream as it was (image.h).
  *
  * Invariants: each node is as stream_node.c has it, with an entry at least; ids rise from node to
  * node; `count` is the sum of the nodes', first_id that of the first entry. object.size counts the
@@ -147,6 +150,27 @@ stream_node_push(struct stream *stream, struct stream_id master_id, struct listp
     stream->count += count;
 }
 
+void
+stream_node_keep(struct stream *stream, struct stream_place place)
+{
+    struct image *image = stream->object.image;
+    if (LIKELY(image == NULL)) {
+        return;
+    }
+    uint32_t index = image_block_find(image, stream_place_id(place));
+    if (index != IMAGE_NO_BLOCK) {
+        image_block_give(image, index, listpack_copy(stream_node_at(place)), 0);
+    }
+}
+
+void
+stream_join_image(struct stream *stream, struct stream *to)
+{
+    if (UNLIKELY(stream->object.image != NULL)) {
+        image_join(stream->object.image, &to->object);
+    }
+}
+
 static struct listpack *
 node_take(struct stream *stream, struct stream_place place, uint64_t count)
 {
@@ -161,7 +185,17 @@ node_take(struct stream *stream, struct stream_place place, uint64_t count)
 void
 stream_node_drop(struct stream *stream, struct stream_place place, uint64_t count)
 {
-    listpack_delete(node_take(stream, place, count));
+    struct image *image = stream->object.image;
+    uint32_t index = IMAGE_NO_BLOCK;
+    if (UNLIKELY(image != NULL)) {
+        index = image_block_find(image, stream_place_id(place));
+    }
+    struct listpack *node = node_take(stream, place, count);
+    if (index != IMAGE_NO_BLOCK) {
+        image_block_give(image, index, node, 0);
+    } else {
+        listpack_delete(node);
+    }
 }
 
 void
@@ -202,6 +236,7 @@ node_begin(struct stream *stream, struct stream_id id, const struct slice *texts
     size_t room_size = size_bound;
     struct stream_place last = stream_tree_last(&stream->nodes);
     if (last.leaf != NULL) {
+        stream_node_keep(stream, last);
         struct listpack *full = stream_node_at(last);
         size_t old_size = object_size(full);
         room_size = MAX(room_size, MIN(listpack_size(full), (uint32_t)NODE_ROOM_SIZE_MAX));
@@ -237,6 +272,7 @@ stream_append(struct stream *stream, const struct stream_limits *limits, struct 
     if (place.leaf == NULL || !node_has_room(stream_node_at(place), limits, size, size_bound)) {
         place = node_begin(stream, id, texts, pair_count, size_bound);
     }
+    stream_node_keep(stream, place);
     struct listpack *node = stream_node_at(place);
     size_t old_size = object_size(node);
     node = stream_node_append(node, stream_place_id(place), id, texts, pair_count);
@@ -324,6 +360,7 @@ stream_remove(struct stream *stream, struct stream_id id)
     if (stream_node_count(node) == 1) {
         stream_node_drop(stream, place, 1);
     } else {
+        stream_node_keep(stream, place);
         size_t old_size = object_size(node);
         node = stream_node_count_deleted(stream_node_mark(node, &entry), 1);
         stream_node_set(stream, place, old_size, node);

@@ -16,6 +16,12 @@ stream_node_set(struct stream *stream, struct stream_place place, size_t old_siz
     memcpy(stream_place_value(place), &node, sizeof(node));
 }
 
+/** The place's node is about to be changed: if the stream has an image that is still to write it,
+ * that gets a copy. */
+void stream_node_keep(struct stream *stream, struct stream_place place);
+/** Nodes go from one stream to another for good, which gets the same image. */
+void stream_join_image(struct stream *stream, struct stream *to);
+
 /** Takes a node behind all others; `count` entries are in it. */
 void stream_node_push(struct stream *stream, struct stream_id master_id, struct listpack *node,
                       uint64_t count);

@@ -47,6 +47,7 @@ static uint64_t
 trim_first_node(struct stream *stream, const struct stream_trim *trim)
 {
     struct stream_place place = stream_tree_first(&stream->nodes);
+    stream_node_keep(stream, place);
     struct listpack *node = stream_node_at(place);
     size_t old_size = object_size(node);
     struct stream_id master_id = stream_place_id(place);
@@ -79,10 +80,11 @@ trim_first_node(struct stream *stream, const struct stream_trim *trim)
 
 /** The rest of a stream is long to free: a stream of its own takes nodes from the first one on. */
 static struct stream *
-rest_of(struct stream **rest)
+rest_of(struct stream *stream, struct stream **rest)
 {
     if (*rest == NULL) {
         *rest = stream_new();
+        stream_join_image(stream, *rest);
     }
     return *rest;
 }
@@ -109,7 +111,7 @@ trim_forward(struct stream *stream, const struct stream_trim *trim, bool *is_lim
         if (node_count < FREED_COUNT_MAX) {
             stream_node_drop(stream, place, count);
         } else {
-            stream_node_move(stream, place, count, rest_of(rest));
+            stream_node_move(stream, place, count, rest_of(stream, rest));
         }
         removed_count += count;
     }
@@ -168,6 +170,7 @@ trim_to_last(struct stream *stream, uint64_t node_count, struct stream **rest)
         place = stream_tree_seek(&stream->nodes, master_id);
     }
     *rest = stream_new();
+    stream_join_image(stream, *rest);
     nodes_move(*rest, stream);
     nodes_move(stream, kept);
     stream_delete(kept);

@@ -15,6 +15,9 @@
  * An element of 17 bytes takes 27 in its leaf, seven in the index, and some five for slack and the
  * nodes above.
  *
+ * Whoever changes a leaf keeps it first (image.h): for somebody who writes the set as it was, leaf
+ * by leaf along the chain. A new leaf is kept while it is empty, whatever its id has been before.
+ *
  * Invariants: each element is in one leaf and has one cell in the index that names this leaf; a
  * count is the number of elements below; leaves are chained in order; no leaf but the root is
  * empty.
@@ -25,6 +28,7 @@
  */
 #include "shard/value/ztree.h"
 
+#include "shard/value/image.h"
 #include "shard/value/ztree_internal.h"
 
 /* ---- life ---- */
@@ -129,9 +133,9 @@ struct ztree *
 ztree_copy(const struct ztree *tree)
 {
     struct ztree *to = object_new(sizeof(*to));
-    uint64_t size = to->object.size;
+    struct object object = to->object;
     *to = *tree;
-    to->object.size = size;
+    to->object = object;
     to->nodes = (struct ztree_array){0};
     to->buckets = (struct ztree_array){0};
     ztree_array_resize(&to->object, &to->nodes, tree->node_count);
@@ -291,6 +295,7 @@ item_move_near(struct ztree *tree, struct ztree_place place, struct slice member
         return false;
     }
     if (index == place.index || index == place.index + 1) {
+        object_part_keep(&tree->object, place.leaf);
         ztree_leaf_scores(leaf)[place.index] = score;
         return true;
     }
@@ -418,6 +423,24 @@ ztree_previous(const struct ztree *tree, struct ztree_place place)
     }
     uint32_t count = ztree_leaf_of(tree, previous)->node.count;
     return (struct ztree_place){.leaf = previous, .index = count - 1};
+}
+
+uint32_t
+ztree_leaf_count(const struct ztree *tree, uint32_t leaf)
+{
+    return ztree_leaf_of(tree, leaf)->node.count;
+}
+
+uint32_t
+ztree_leaf_previous(const struct ztree *tree, uint32_t leaf)
+{
+    return ztree_leaf_of(tree, leaf)->previous;
+}
+
+uint32_t
+ztree_id_count(const struct ztree *tree)
+{
+    return tree->node_count;
 }
 
 struct ztree_item

@@ -74,6 +74,18 @@ struct ztree_place ztree_next(const struct ztree *tree, struct ztree_place place
 struct ztree_place ztree_previous(const struct ztree *tree, struct ztree_place place);
 struct ztree_item ztree_get(const struct ztree *tree, struct ztree_place place);
 
+/** For who goes leaf by leaf: elements of a leaf, the leaf in front of it or ZTREE_NONE, and a
+ * number that all leaves' are below. */
+uint32_t ztree_leaf_count(const struct ztree *tree, uint32_t leaf);
+uint32_t ztree_leaf_previous(const struct ztree *tree, uint32_t leaf);
+uint32_t ztree_id_count(const struct ztree *tree);
+
+typedef void ztree_leaf_fn(void *context, uint32_t leaf);
+
+/** Visit the leaves behind one, without a look into them. */
+void ztree_leaves_behind(const struct ztree *tree, uint32_t leaf, ztree_leaf_fn *visit,
+                         void *context);
+
 typedef void ztree_scan_fn(void *context, struct ztree_item item);
 
 /**

@@ -15,6 +15,7 @@
  * Ids of nodes that are gone are used again, and where a tree has lost most of its nodes those with
  * the last ids take smaller ones: else the table of ids would stay as long as it ever was.
  */
+#include "shard/value/image.h"
 #include "shard/value/ztree_internal.h"
 
 /* ---- looking ---- */
@@ -123,6 +124,36 @@ ztree_leaf_rank(const struct ztree *tree, uint32_t id)
         parent = inner->node.parent;
     }
     return rank;
+}
+
+/** All leaves below a node; `level` 0: it is one. */
+static void
+leaves_below(const struct ztree *tree, uint32_t id, uint32_t level, ztree_leaf_fn *visit,
+             void *context)
+{
+    if (level == 0) {
+        visit(context, id);
+        return;
+    }
+    const struct ztree_inner *inner = ztree_inner_of(tree, id);
+    for (uint32_t i = 0; i < inner->node.count; i++) {
+        leaves_below(tree, inner->children[i], level - 1, visit, context);
+    }
+}
+
+void
+ztree_leaves_behind(const struct ztree *tree, uint32_t leaf, ztree_leaf_fn *visit, void *context)
+{
+    uint32_t id = leaf;
+    uint32_t parent = ztree_node_of(tree, leaf)->parent;
+    while (parent != ZTREE_NONE) {
+        const struct ztree_inner *inner = ztree_inner_of(tree, parent);
+        for (uint32_t i = child_index(inner, id) + 1; i < inner->node.count; i++) {
+            leaves_below(tree, inner->children[i], inner->level - 1, visit, context);
+        }
+        id = parent;
+        parent = inner->node.parent;
+    }
 }
 
 /* ---- changing ---- */
@@ -373,6 +404,9 @@ leaf_drop(struct ztree *tree, uint32_t id)
     struct ztree_leaf *leaf = ztree_leaf_of(tree, id);
     uint32_t parent = leaf->node.parent;
     ASSERT(parent != ZTREE_NONE);
+    if (UNLIKELY(tree->object.image != NULL) && tree->object.image->position == id) {
+        tree->object.image->position = leaf->previous;
+    }
     if (leaf->previous == ZTREE_NONE) {
         tree->leaf_first = leaf->next;
     } else {
@@ -473,6 +507,9 @@ ztree_ids_compact(struct ztree *tree)
         parent->children[child_index(parent, from)] = to;
     }
     if (node->size != 0) {
+        if (UNLIKELY(tree->object.image != NULL)) {
+            image_part_rename(tree->object.image, from, to);
+        }
         leaf_renamed(tree, from, to);
         return true;
     }

@@ -8,6 +8,7 @@
  * hundred bytes. Blocks grow by allocation classes, not to full size at once: a leaf that is half
  * full takes half the memory. A member above ZTREE_INLINE_SIZE_MAX lies in its own block.
  */
+#include "shard/value/image.h"
 #include "shard/value/ztree_internal.h"
 
 /* ---- ztree_array ---- */
@@ -272,6 +273,7 @@ void
 ztree_leaf_insert(struct ztree *tree, uint32_t id, uint32_t index, double score,
                   struct slice member)
 {
+    object_part_keep(&tree->object, id);
     struct ztree_leaf *leaf = ztree_leaf_of(tree, id);
     ASSERT(index <= leaf->node.count);
     size_t stored_size = ztree_stored_size(member);
@@ -323,6 +325,8 @@ columns_close(struct ztree_leaf *leaf, uint32_t index, uint32_t count)
 void
 ztree_leaf_move(struct ztree *tree, uint32_t from, uint32_t index, uint32_t count, uint32_t to)
 {
+    object_part_keep(&tree->object, from);
+    object_part_keep(&tree->object, to);
     struct ztree_leaf *source = ztree_leaf_of(tree, from);
     struct ztree_leaf *old = ztree_leaf_of(tree, to);
     ASSERT(index + count <= source->node.count);
@@ -354,6 +358,7 @@ ztree_leaf_move(struct ztree *tree, uint32_t from, uint32_t index, uint32_t coun
 void
 ztree_leaf_erase(struct ztree *tree, uint32_t id, uint32_t index, uint32_t count)
 {
+    object_part_keep(&tree->object, id);
     struct ztree_leaf *leaf = ztree_leaf_of(tree, id);
     ASSERT(index + count <= leaf->node.count);
     for (uint32_t i = index; i < index + count; i++) {

@@ -3,6 +3,7 @@
 #include "core/heap.h"
 #include "shard/lock.h"
 #include "shard/router_internal.h"
+#include "shard/value/image.h"
 #include "shard/value/object.h"
 
 #include <criterion/criterion.h>
@@ -172,6 +173,22 @@ word_of(struct play *play, struct slice word)
     }
 }
 
+/** As whoever runs a command of his own asks for its keys; which words these are does not matter.
+ */
+static void
+play_ask(struct play *play, const struct slice *argv, uint32_t argc)
+{
+    struct shards *shards = play->rig->shards;
+    struct shard *shard = shards->shards[0];
+    if (shards->count > 1 || below(play, 3) == 0) {
+        return;
+    }
+    for (uint32_t i = 1; i < argc; i++) {
+        (void)lock_key_is_free(shard->locks, shards->session.db, argv[i],
+                               keyspace_hash(&shard->keyspace, argv[i]), true);
+    }
+}
+
 static struct slice
 play_line(struct play *play, const char *line)
 {
@@ -184,6 +201,7 @@ play_line(struct play *play, const char *line)
         line += size;
         line += *line == ' ';
     }
+    play_ask(play, argv, argc);
     struct slice reply = shards_run(play->rig->shards, argv, argc);
     effects_clear(&play->rig->shards->journal);
     return reply;
@@ -414,6 +432,19 @@ giant_make(struct play *play, const char *command, const char *key, uint32_t cou
     effects_clear(&shards->journal);
 }
 
+/** Entries 1-1, 2-1 ... */
+static void
+stream_make(struct play *play, uint32_t count)
+{
+    for (uint32_t i = 1; i <= count; i++) {
+        play->used = 0;
+        struct slice argv[] = {SLICE("XADD"), SLICE("stream"), word_format(play, "%lu-1", i),
+                               SLICE("field"), slice_of(play->filler + i * 8, 3000)};
+        shards_run(play->rig->shards, argv, 5);
+    }
+    effects_clear(&play->rig->shards->journal);
+}
+
 static void
 giants_make(struct play *play)
 {
@@ -421,11 +452,7 @@ giants_make(struct play *play)
     giant_make(play, "SADD", "set", 30000, 0, 0);
     giant_make(play, "HSET", "hash", 12000, 1, 800);
     giant_make(play, "ZADD", "zset", 20000, 1, 40);
-    for (uint32_t i = 0; i < 4000; i++) {
-        struct slice argv[] = {SLICE("XADD"), SLICE("stream"), SLICE("*"), SLICE("field"),
-                               slice_of(play->filler + i * 8, 3000)};
-        shards_run(play->rig->shards, argv, 5);
-    }
+    stream_make(play, 4000);
     play_line(play, "XGROUP CREATE stream group 0");
     play_line(play, "XREADGROUP GROUP group consumer COUNT 3000 STREAMS stream >");
     play_line(play, "HPEXPIRE hash 100000 FIELDS 2 1 2");
@@ -455,10 +482,11 @@ struct party {
 
 static void
 party_ask(struct party *party, struct shard *shard, uint64_t ticket, struct slice key,
-          bool is_exclusive)
+          bool is_exclusive, bool is_borrower)
 {
     lock_request_create(&party->request, ticket,
                         is_exclusive ? LOCK_INTENT_EXCLUSIVE : LOCK_INTENT_SHARED, 1);
+    party->request.is_borrower = is_borrower;
     lock_request_enter(shard->locks, &party->request);
     lock_request_add_key(shard->locks, &party->request, 0, key,
                          keyspace_hash(&shard->keyspace, key), is_exclusive);
@@ -491,7 +519,7 @@ entry_of(struct shard *shard, struct slice key)
                          keyspace_hash(&shard->keyspace, key));
 }
 
-Test(snapshot, who_changes_a_large_value_waits)
+Test(snapshot, who_borrows_a_large_value_waits)
 {
     struct play *play = play_new(1, seed_of_test());
     struct snapshot_rig *rig = play->rig;
@@ -512,7 +540,7 @@ Test(snapshot, who_changes_a_large_value_waits)
     lock_request_create(&whole, 1, LOCK_EXCLUSIVE, 0);
     lock_request_enter(shard->locks, &whole);
     cr_assert(lock_request_try(shard->locks, &whole));
-    party_ask(&early, shard, 2, set, true);
+    party_ask(&early, shard, 2, set, true, true);
     cr_assert(!early.is_held);
     snapshot_rig_cut(rig, SNAPSHOT_RDB);
     lock_request_leave(shard->locks, &whole, &shard->router->ready);
@@ -522,9 +550,9 @@ Test(snapshot, who_changes_a_large_value_waits)
     cr_assert(entry_is_lent(entry_of(shard, set)));
     cr_assert_eq(rig->job->parts[0].waited_count, 1);
     /* Behind whoever waits, as ever; who reads another one goes on. */
-    party_ask(&reader, shard, 3, zset, false);
+    party_ask(&reader, shard, 3, zset, false, true);
     cr_assert(reader.is_held);
-    party_ask(&small, shard, 4, SLICE("string"), true);
+    party_ask(&small, shard, 4, SLICE("string"), true, false);
     cr_assert(small.is_held);
     cr_assert(!lock_key_is_free(shard->locks, 0, set, keyspace_hash(&shard->keyspace, set), true));
     cr_assert(lock_table_is_valid(shard->locks));
@@ -539,13 +567,13 @@ Test(snapshot, who_changes_a_large_value_waits)
     party_leave(&early, shard);
     party_leave(&small, shard);
     /* A reader has it: the writer waits for him first, then for the snapshot. */
-    party_ask(&writer, shard, 5, zset, true);
+    party_ask(&writer, shard, 5, zset, true, true);
     cr_assert(!writer.is_held);
     cr_assert_eq(rig->job->parts[0].waited_count, 1);
     party_leave(&reader, shard);
     cr_assert(!writer.is_held);
     cr_assert_eq(rig->job->parts[0].waited_count, 2);
-    party_ask(&other, shard, 6, zset, false);
+    party_ask(&other, shard, 6, zset, false, true);
     cr_assert(!other.is_held); /* nobody overtakes the writer */
     snapshot_rig_drain(rig);
     parties_serve(shard);
@@ -553,6 +581,165 @@ Test(snapshot, who_changes_a_large_value_waits)
     party_leave(&writer, shard);
     cr_assert(other.is_held);
     party_leave(&other, shard);
+    snapshot_rig_check_bits(rig);
+    snapshot_rig_check_file(rig);
+    play_delete(play);
+}
+
+/** Is somebody writing what this key's value was, while it changes? */
+static bool
+has_image(struct shard *shard, struct slice key)
+{
+    struct value value;
+    entry_value(entry_of(shard, key), &value);
+    return object_image(value.object) != NULL;
+}
+
+Test(snapshot, who_changes_a_large_value_of_his_own_does_not_wait)
+{
+    static const struct {
+        const char *command;
+        const char *key;
+        uint32_t text_count;
+        const char *changes[8];
+    } cases[] = {
+        {"SADD",
+         "set",
+         0,
+         {"SADD set new", "SREM set 17 18", "RENAME set moved", "SADD moved newer", "DEL moved"}},
+        {"HSET",
+         "hash",
+         1,
+         {"HSET hash 9 new", "HPEXPIRE hash 5000 FIELDS 1 3", "COPY hash copy", "HDEL hash 3 4",
+          "HSET other x y", "RENAME other hash"}},
+        {"ZADD",
+         "zset",
+         1,
+         {"ZADD zset 1 new", "ZREMRANGEBYRANK zset 5 900", "COPY zset zcopy", "ZADD zcopy 5 x",
+          "ZPOPMAX zset 20", "ZREMRANGEBYRANK zset 0 -3"}},
+        {"RPUSH",
+         "list",
+         1,
+         {"RPUSH list new", "LPUSH list new", "LINSERT list BEFORE 7000 seven", "LTRIM list 5 -1",
+          "LREM list 0 8000", "LTRIM list 20000 20002", "LSET list 0 new", "DEL list"}},
+        {"XADD",
+         "stream",
+         1,
+         {"XADD stream * f new", "XGROUP CREATE stream g 0", "XTRIM stream MAXLEN 900",
+          "XREADGROUP GROUP g c COUNT 20 STREAMS stream >", "XDEL stream 3995-1",
+          "XTRIM stream MAXLEN 3", "XGROUP DESTROY stream g", "DEL stream"}},
+    };
+    struct play *play = play_new(1, seed_of_test());
+    struct snapshot_rig *rig = play->rig;
+    struct shard *shard = rig->shards->shards[0];
+    shard->router->is_serving = true;
+    for (uint32_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct slice key = slice_of_string(cases[i].key);
+        if (slice_equal(key, SLICE("stream"))) {
+            stream_make(play, 4000);
+        } else {
+            giant_make(play, cases[i].command, cases[i].key, 30000, cases[i].text_count, 40);
+        }
+        snapshot_rig_cut(rig, i % 2 == 1 ? SNAPSHOT_COMMANDS : SNAPSHOT_RDB);
+        /* The walk has begun with it, and has locked it. */
+        for (uint32_t j = 0; !entry_is_lent(entry_of(shard, key)); j++) {
+            cr_assert_lt(j, 10000);
+            snapshot_step(shard, 0);
+            snapshot_rig_complete(rig);
+        }
+        snapshot_step(shard, 0);
+        struct party party;
+        party_ask(&party, shard, 3, key, true, false);
+        cr_assert(party.is_held);
+        cr_assert(!entry_is_lent(entry_of(shard, key)));
+        cr_assert(has_image(shard, key));
+        cr_assert(lock_table_is_valid(shard->locks));
+        party_leave(&party, shard);
+        for (uint32_t j = 0; j < 8 && cases[i].changes[j] != NULL; j++) {
+            play_line(play, cases[i].changes[j]);
+            cr_assert(keyspace_check(&shard->keyspace));
+            snapshot_step(shard, 0);
+            snapshot_rig_complete(rig);
+        }
+        snapshot_rig_drain(rig);
+        cr_assert_eq(rig->job->parts[0].waited_count, 0);
+        snapshot_rig_check_bits(rig);
+        snapshot_rig_check_file(rig);
+        cr_assert(keyspace_check(&shard->keyspace));
+    }
+    play_delete(play);
+}
+
+Test(snapshot, who_borrows_what_has_an_image_waits)
+{
+    struct play *play = play_new(1, seed_of_test());
+    struct snapshot_rig *rig = play->rig;
+    struct shard *shard = rig->shards->shards[0];
+    shard->router->is_serving = true;
+    giant_make(play, "SADD", "set", 30000, 0, 0);
+    snapshot_rig_cut(rig, SNAPSHOT_RDB);
+    struct slice set = SLICE("set");
+    struct slice moved = SLICE("moved");
+    struct party own;
+    struct party borrower;
+    struct party older;
+    cr_assert(lock_key_is_free(shard->locks, 0, set, keyspace_hash(&shard->keyspace, set), true));
+    cr_assert(has_image(shard, set));
+    play_line(play, "RENAME set moved");
+    cr_assert(has_image(shard, moved));
+    party_ask(&borrower, shard, 9, moved, true, true);
+    cr_assert(!borrower.is_held);
+    cr_assert(entry_is_lent(entry_of(shard, moved)));
+    cr_assert_eq(rig->job->parts[0].waited_count, 1);
+    /* Behind the borrower everybody waits; in front of him only borrowers do. */
+    party_ask(&own, shard, 10, moved, true, false);
+    cr_assert(!own.is_held);
+    party_ask(&older, shard, 8, moved, true, false);
+    cr_assert(older.is_held);
+    cr_assert(!entry_is_lent(entry_of(shard, moved)));
+    play_line(play, "SADD moved new");
+    party_leave(&older, shard);
+    cr_assert(!borrower.is_held && !own.is_held);
+    cr_assert(lock_table_is_valid(shard->locks));
+    for (uint32_t i = 0; !borrower.is_held; i++) {
+        cr_assert_lt(i, 10000);
+        snapshot_step(shard, 0);
+        snapshot_rig_complete(rig);
+        parties_serve(shard);
+    }
+    cr_assert(!has_image(shard, moved));
+    party_leave(&borrower, shard);
+    cr_assert(own.is_held);
+    party_leave(&own, shard);
+    snapshot_rig_drain(rig);
+    snapshot_rig_check_bits(rig);
+    snapshot_rig_check_file(rig);
+    play_delete(play);
+}
+
+Test(snapshot, whoever_has_the_shard_finds_no_image)
+{
+    struct play *play = play_new(1, seed_of_test());
+    struct snapshot_rig *rig = play->rig;
+    struct shard *shard = rig->shards->shards[0];
+    shard->router->is_serving = true;
+    giant_make(play, "SADD", "set", 30000, 0, 0);
+    snapshot_rig_cut(rig, SNAPSHOT_RDB);
+    struct slice set = SLICE("set");
+    cr_assert(lock_key_is_free(shard->locks, 0, set, keyspace_hash(&shard->keyspace, set), true));
+    play_line(play, "SADD set a");
+    cr_assert(has_image(shard, set));
+    struct lock_request whole;
+    lock_request_create(&whole, 1, LOCK_EXCLUSIVE, 0);
+    lock_request_enter(shard->locks, &whole);
+    cr_assert(lock_request_try(shard->locks, &whole));
+    play_line(play, "SISMEMBER set a");
+    cr_assert(has_image(shard, set));
+    play_line(play, "SADD set b");
+    cr_assert(!has_image(shard, set));
+    lock_request_leave(shard->locks, &whole, &shard->router->ready);
+    lock_request_destroy(&whole);
+    snapshot_rig_drain(rig);
     snapshot_rig_check_bits(rig);
     snapshot_rig_check_file(rig);
     play_delete(play);
