@@ -197,6 +197,7 @@ void
 lender_step(struct router *router, struct loan *loan)
 {
     struct shard *shard = router->shard;
+    uint64_t outer = durable_begin(&shard->durable);
     /* The steps of an EXEC are one group, closed when the loan is returned. */
     journal_keep_open(shard, true);
     switch ((enum loan_step)loan->step) {
@@ -218,7 +219,9 @@ lender_step(struct router *router, struct loan *loan)
         break;
     }
     loan->is_changing = journal_is_open(shard);
-    router_post(router, loan->hold->coordinator, MAIL_STEP_HOME, &loan->mail);
+    /* What was found is told when it is where `appendfsync` wants it. */
+    uint64_t mark = durable_end(&shard->durable, outer);
+    router_answer(router, mark, loan->hold->coordinator, MAIL_STEP_HOME, &loan->mail);
 }
 
 /** What was changed here is one group, or this owner's part of the transaction. */
