@@ -77,7 +77,7 @@ struct shard_counters {
 /** What all cores share: constant after the start, but for the atomics. */
 struct node {
     uint32_t shard_count;
-    struct shard **shards; /* by index; only for posting mail and for the simulator */
+    struct shard **shards; /* by index; for what they tell, and while all are closed */
     const struct command_table *commands;
     struct log *log;
     char run_id[41];
