@@ -197,6 +197,8 @@ void
 lender_step(struct router *router, struct loan *loan)
 {
     struct shard *shard = router->shard;
+    int64_t now_ms = shard->now_ms;
+    shard->now_ms = loan->now_ms;
     uint64_t outer = durable_begin(&shard->durable);
     /* The steps of an EXEC are one group, closed when the loan is returned. */
     journal_keep_open(shard, true);
@@ -218,6 +220,7 @@ lender_step(struct router *router, struct loan *loan)
         loan->part = NULL;
         break;
     }
+    shard->now_ms = now_ms;
     loan->is_changing = journal_is_open(shard);
     /* What was found is told when it is where `appendfsync` wants it. */
     uint64_t mark = durable_end(&shard->durable, outer);

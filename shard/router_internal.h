@@ -115,6 +115,7 @@ struct loan {
     bool is_kept;       /* RETURN: the keys stay lent until MAIL_RELEASE */
     bool is_changing;   /* MAIL_STEP_HOME: the journal has something of it, if only a key's end */
     uint8_t step;       /* enum loan_step: what MAIL_STEP asks for */
+    int64_t now_ms;     /* MAIL_STEP: the clock of the EXEC, which stands still */
     uint8_t shard_mode; /* enum lock_mode */
     uint64_t ticket;
     uint32_t view_count;

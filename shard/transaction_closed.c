@@ -29,6 +29,7 @@ struct transaction_program {
     uint32_t waiting_count;
     uint32_t part_count;
     uint64_t start_ticks;
+    int64_t now_ms; /* the clock stands still from the first command to the last */
     bool is_over;
     bool has_barrier;       /* a flush or a swap is among its commands */
     struct effects barrier; /* then: all that it has changed, in order */
@@ -89,6 +90,7 @@ static void
 ask(struct router *router, struct transaction *transaction, struct loan *loan, enum loan_step step)
 {
     loan->step = (uint8_t)step;
+    loan->now_ms = transaction->program->now_ms;
     transaction->program->waiting_count++;
     router_post(router, loan->owner, MAIL_STEP, &loan->mail);
 }
@@ -352,16 +354,11 @@ program_next(struct router *router, struct transaction *transaction)
     program_end(router, transaction);
 }
 
-void
-transaction_step_home(struct router *router, struct loan *loan)
+/** All steps that were asked for are home. */
+static void
+program_go_on(struct router *router, struct transaction *transaction)
 {
-    struct transaction *transaction = loan->transaction;
     struct transaction_program *program = transaction->program;
-    transaction->is_journaled |= loan->is_changing;
-    if (--program->waiting_count > 0) {
-        return;
-    }
-    struct lane *lane = transaction->lane;
     switch (program->state) {
     case PROGRAM_OPENING:
         run_opened(router, transaction);
@@ -381,8 +378,24 @@ transaction_step_home(struct router *router, struct loan *loan)
         merge_parts(router, transaction);
         break;
     }
+}
+
+void
+transaction_step_home(struct router *router, struct loan *loan)
+{
+    struct transaction *transaction = loan->transaction;
+    struct transaction_program *program = transaction->program;
+    transaction->is_journaled |= loan->is_changing;
+    if (--program->waiting_count > 0) {
+        return;
+    }
+    struct shard *shard = router->shard;
+    int64_t now_ms = shard->now_ms;
+    shard->now_ms = program->now_ms;
+    program_go_on(router, transaction);
+    shard->now_ms = now_ms;
     if (program->is_over) {
-        lane_emit(lane);
+        lane_emit(transaction->lane);
     }
 }
 
@@ -390,7 +403,10 @@ void
 program_start(struct router *router, struct transaction *transaction)
 {
     struct transaction_program *program = heap_alloc(sizeof(*program));
-    *program = (struct transaction_program){.start_ticks = router->shard->last_ticks};
+    *program = (struct transaction_program){
+        .start_ticks = router->shard->last_ticks,
+        .now_ms = router->shard->now_ms,
+    };
     transaction->program = program;
     const struct multi *multi = transaction->request.multi;
     for (uint32_t i = 0; i < multi->count; i++) {

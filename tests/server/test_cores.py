@@ -353,5 +353,22 @@ def test_monotonic_ids_and_totals(server):
     close(clients)
 
 
+def test_clock_stands_still_in_exec(server):
+    """Over one core, several, and with all shards closed (DBSIZE)."""
+    for more in ((), ("DBSIZE",)):
+        with server.client() as client:
+            client.call("SET", "clock-a", "1", "PX", "10")
+            client.call("SET", "clock-b", "1", "PX", "10")
+            client.call("MULTI")
+            for words in (("GET", "clock-a"), more, ("DEBUG", "SLEEP", "0.05"), more,
+                          ("GET", "clock-a"), ("EXISTS", "clock-b"), ("TTL", "clock-b")):
+                if words:
+                    client.call(*words)
+            replies = client.call("EXEC")
+            if replies[0] is None:
+                continue  # this machine was too slow
+            require(replies[-3:] == [b"1", 1, 0], more, replies)
+
+
 if __name__ == "__main__":
     play(globals())
