@@ -671,6 +671,10 @@ database_check(const struct keyspace *keyspace, uint32_t db, uint64_t *node_coun
         if (is_occupied != (table_count(&slot->table) > 0)) {
             return false;
         }
+        if (!is_occupied && slot->byte_count == 0 && slot->table.root == NULL &&
+            slot->table.bucket_count == 0) {
+            continue; /* nearly all of them, in tests that check after each command */
+        }
         struct keyspace_recount recount = {.id = database->id, .slot_index = i, .is_good = true};
         uint64_t position = 0;
         do {

@@ -200,8 +200,11 @@ Test(key, effects_are_absolute_and_name_one_key)
         "copy b b db 2",
         "del b b nosuch",
         "flushdb",
+        "set a 2",
+        "flushdb",
         "swapdb 1 2",
         "swapdb 1 1",
+        "flushall sync",
         "flushall sync",
         "exists a",
     };
@@ -221,6 +224,7 @@ Test(key, effects_are_absolute_and_name_one_key)
                                              "1 SET c 1 PXAT 1700000050000\n"
                                              "2 SET b 1 PXAT 1700000050000\n"
                                              "0 DEL b\n"
+                                             "0 SET a 2\n"
                                              "0 FLUSHDB\n"
                                              "0 SWAPDB 1 2\n"
                                              "0 FLUSHALL\n");
