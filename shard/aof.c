@@ -129,6 +129,7 @@ append_part(struct aof *aof, const struct journal_part *part, bool is_empty)
         .participant_count = part->participant_count,
         .is_empty = is_empty,
     };
+    aof->has_parts = true;
     char *bytes = aof_writer_reserve(&aof->writer, aof_part_size_max(&line));
     aof_writer_commit(&aof->writer, aof_part_format(bytes, &line));
 }
@@ -375,6 +376,12 @@ aof_flush(struct shard *shard)
     if (UNLIKELY(aof->cut_count > 0)) {
         cuts_settle(aof); /* there may have been nothing to sync */
     }
+    if (shard->index == 0) {
+        if (UNLIKELY(shard->now_ms >= aof->mark.next_ms)) {
+            aof_mark_begin(aof);
+        }
+        aof_mark_advance(aof);
+    }
 }
 
 int64_t
@@ -480,6 +487,7 @@ aof_closed(void *owner)
     aof_writer_destroy(&aof->writer);
     heap_free(aof->portions);
     heap_free(aof->cut_offsets);
+    heap_free(aof->mark.point);
     shard->aof = NULL;
     atomic_store_explicit(&shard->told.aof_size, 0, memory_order_relaxed);
     atomic_store_explicit(&shard->told.aof_written_size, 0, memory_order_relaxed);

@@ -26,6 +26,10 @@ enum aof_mail_kind {
     AOF_MAIL_RECOVERED, /* to core 0: the repaired file takes bytes again */
     AOF_MAIL_CUT,       /* to core 0: all before the shard's next cut is on disk */
     AOF_MAIL_CLOSED,    /* to core 0: all is written, the log has ended */
+    /* ---- marks: shard/aof_mark.c ---- */
+    AOF_MAIL_ASK,      /* to the shard: its oldest transaction whose parts are to come */
+    AOF_MAIL_ANSWER,   /* to core 0: its ticket */
+    AOF_MAIL_COMPLETE, /* to the shard: all tickets below are on disk everywhere */
 };
 
 struct aof_mail {
@@ -37,6 +41,29 @@ struct aof_mail {
     uint64_t size;        /* of the file */
     uint64_t file_number; /* the writer's: 0 for the first, one more for each cut */
     char what[16];        /* of an error */
+    uint64_t round;       /* marks: the question that it belongs to */
+    uint64_t ticket;
+};
+
+/** Is it aof_mark_receive()'s? */
+static inline bool
+aof_mail_is_marks(const struct aof_mail *mail)
+{
+    return mail->kind == AOF_MAIL_ASK || mail->kind == AOF_MAIL_ANSWER ||
+           mail->kind == AOF_MAIL_COMPLETE;
+}
+
+/** How often core 0 asks which transactions are complete. */
+#define AOF_MARK_INTERVAL_MS 1000
+
+/** Core 0's question which transactions are complete. */
+struct aof_mark {
+    uint64_t round;
+    uint64_t last_ticket; /* the next one when it was asked: none was drawn since, none is asked */
+    uint32_t waiting_count;  /* answers that are to come */
+    uint64_t ticket;         /* the lowest that was answered */
+    struct aof_point *point; /* that has to be on disk before it is told; NULL: none */
+    int64_t next_ms;
 };
 
 struct aof {
@@ -58,6 +85,8 @@ struct aof {
     bool is_gathering;     /* it is worth waiting for more */
     uint64_t *cut_offsets; /* ends of files that are not known to be on disk, rising */
     uint32_t cut_count;
+    struct aof_mark mark; /* shard 0's */
+    bool has_parts;       /* of transactions, since the last mark */
     bool is_closing;
     bool is_recovering;     /* a repaired file has not taken anything yet */
     struct aof_mail *early; /* AOF_MAIL_OPEN for a cut that has yet to come; NULL: none */
@@ -82,6 +111,13 @@ aof_is_clogged(const struct shard *shard)
            shard->aof->writer.appended_offset - shard->aof->writer.written_offset >
                AOF_CLOGGED_SIZE;
 }
+
+/** Shard 0: ask which transactions are complete, unless that is being asked. */
+void aof_mark_begin(struct aof *aof);
+/** Shard 0: tell it, if the time has come. */
+void aof_mark_advance(struct aof *aof);
+/** A mail of theirs has arrived; there may be no log any more. */
+void aof_mark_receive(struct shard *shard, struct aof_mail *mail);
 
 /** When aof_flush() is to be called though nothing happens; INT64_MAX: never. */
 int64_t aof_next_ms(const struct shard *shard);

@@ -60,6 +60,7 @@ hold_grant(struct router *router, struct hold *hold)
         }
     }
     uint64_t mark = durable_end(&shard->durable, outer);
+    loan->now_ms = shard->now_ms;
     /* Behind the opening, which may have found a watched key whose time is over. */
     if (!router_fault_hit(router, ROUTER_FAULT_EARLY_WATCH)) {
         loan->is_dirty = loan->is_watched && watch_is_dirty(shard, loan->session_id);

@@ -592,6 +592,9 @@ logs_receive(struct persistence *persistence, struct aof_mail *mail)
         break;
     case AOF_MAIL_OPEN:
     case AOF_MAIL_RESTART:
+    case AOF_MAIL_ASK:
+    case AOF_MAIL_ANSWER:
+    case AOF_MAIL_COMPLETE:
         ASSERT(false);
     }
     heap_free(mail);

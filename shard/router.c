@@ -61,6 +61,7 @@ router_new(struct shard *shard, struct exchange *exchange)
     router->open_owners = heap_alloc(shard_count * sizeof(*router->open_owners));
     list_create(&router->ready);
     list_create(&router->waiting);
+    list_create(&router->journaled);
     return router;
 }
 

@@ -37,6 +37,8 @@ struct router {
     /* ---- owner ---- */
     struct list ready;   /* lock requests that hold everything now, to be served */
     struct list waiting; /* batches whose next request waits for a lock */
+    struct list
+        journaled; /* coordinator: transactions with parts that are not all in their files */
     bool is_serving;
     struct gather_node *held_parts; /* of commands over all shards, until this one is open again */
 };
@@ -115,7 +117,7 @@ struct loan {
     bool is_kept;       /* RETURN: the keys stay lent until MAIL_RELEASE */
     bool is_changing;   /* MAIL_STEP_HOME: the journal has something of it, if only a key's end */
     uint8_t step;       /* enum loan_step: what MAIL_STEP asks for */
-    int64_t now_ms;     /* MAIL_STEP: the clock of the EXEC, which stands still */
+    int64_t now_ms;     /* GRANT: the owner's clock; MAIL_STEP: the EXEC's, which stands still */
     uint8_t shard_mode; /* enum lock_mode */
     uint64_t ticket;
     uint32_t view_count;
@@ -169,6 +171,9 @@ void transaction_granted(struct router *router, struct loan *loan);
 void transaction_wounded(struct router *router, struct mail *mail);
 void transaction_done(struct router *router, struct loan *loan);
 void transaction_step_home(struct router *router, struct loan *loan);
+/** Of this core's transactions whose parts are not all in their files: the lowest ticket in the
+ * journal. None: no ticket below what this returns will be drawn here. */
+uint64_t transaction_oldest_ticket(const struct router *router);
 struct loan *loan_of_mail(struct mail *mail);
 /** The loan that a WOUND is about. */
 struct loan *loan_of_wound(struct mail *mail);

@@ -484,6 +484,10 @@ make_parts(struct router *router, struct transaction *transaction)
         return;
     }
     transaction->has_parts = true;
+    /* Its own may be old: it may have waited for its keys for hours. */
+    transaction->journal_ticket =
+        atomic_fetch_add_explicit(&router->shard->node->ticket_next, 1, memory_order_relaxed);
+    list_push_back(&router->journaled, &transaction->journaled_link);
     transaction->participants =
         heap_alloc(transaction->loan_count * sizeof(*transaction->participants));
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
@@ -492,7 +496,7 @@ make_parts(struct router *router, struct transaction *transaction)
         loan->is_part = true;
         loan->is_kept = !router_fault_hit(router, ROUTER_FAULT_PARTS_FREE);
         loan->part_record = (struct journal_part){
-            .ticket = loan->ticket,
+            .ticket = transaction->journal_ticket,
             .participant_count = transaction->loan_count,
             .participants = transaction->participants,
         };
@@ -631,11 +635,22 @@ finish_closed(struct router *router, struct transaction *transaction)
     lane_emit(lane);
 }
 
+uint64_t
+transaction_oldest_ticket(const struct router *router)
+{
+    const struct list_node *first = list_first(&router->journaled);
+    if (first == NULL) {
+        return atomic_load_explicit(&router->shard->node->ticket_next, memory_order_relaxed);
+    }
+    return container_of(first, const struct transaction, journaled_link)->journal_ticket;
+}
+
 /** All owners have their parts in their files: they may free their keys, and come home again. */
 static void
 parts_release(struct router *router, struct transaction *transaction)
 {
     transaction->has_parts = false;
+    list_remove(&transaction->journaled_link);
     transaction->home_count = 0;
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         router_post(router, transaction->loans[i].owner, MAIL_RELEASE, &transaction->loans[i].mail);

@@ -416,6 +416,8 @@ program_start(struct router *router, struct transaction *transaction)
     bool is_dirty = false;
     for (uint32_t i = 0; i < transaction->loan_count; i++) {
         is_dirty |= transaction->loans[i].is_dirty;
+        /* What was dead at an owner stays so: no clock goes back. */
+        program->now_ms = MAX(program->now_ms, transaction->loans[i].now_ms);
     }
     /* They are known to be clean, and taken back with RETURN: no longer keys of the program. */
     multi_watches_delete(transaction->request.multi->watches);
@@ -426,5 +428,9 @@ program_start(struct router *router, struct transaction *transaction)
         return;
     }
     reply_array(&transaction->reply, transaction->request.multi->count);
+    struct shard *shard = router->shard;
+    int64_t now_ms = shard->now_ms;
+    shard->now_ms = program->now_ms;
     program_next(router, transaction);
+    shard->now_ms = now_ms;
 }

@@ -30,12 +30,14 @@ struct transaction {
     int64_t deadline_ms;  /* of a command that has waited before; INT64_MAX: as it says */
     bool is_growing;      /* its command may ask for more keys */
     struct grown_keys grown;
-    bool is_barrier;        /* counts in lane->barrier_count */
-    bool is_closed;         /* closes all shards instead of taking keys */
-    bool is_retired;        /* its reply has been taken */
-    bool is_journaled;      /* it has changed something: its reply waits for all owners' DONE */
-    bool has_parts;         /* several owners journal it: they are told when all of them have */
-    uint16_t *participants; /* is_journaled: the owners that it borrowed from */
+    bool is_barrier;         /* counts in lane->barrier_count */
+    bool is_closed;          /* closes all shards instead of taking keys */
+    bool is_retired;         /* its reply has been taken */
+    bool is_journaled;       /* it has changed something: its reply waits for all owners' DONE */
+    bool has_parts;          /* several owners journal it: they are told when all of them have */
+    uint16_t *participants;  /* is_journaled: the owners that it borrowed from */
+    uint64_t journal_ticket; /* has_parts: by which the journals name it */
+    struct list_node journaled_link;
     uint32_t view_count;
     uint32_t declared_count;
     struct request request;

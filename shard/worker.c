@@ -280,6 +280,8 @@ worker_file_mail(struct shard *shard, struct mail *mail)
     struct aof_mail *aof_mail = container_of(mail, struct aof_mail, mail);
     if (aof_mail->kind == AOF_MAIL_OPEN || aof_mail->kind == AOF_MAIL_RESTART) {
         aof_receive(shard, aof_mail);
+    } else if (aof_mail_is_marks(aof_mail)) {
+        aof_mark_receive(shard, aof_mail);
     } else {
         persistence_receive(shard->persistence, mail);
     }

@@ -18,7 +18,9 @@
 #include "core/heap.h"
 #include "shard/durable.h"
 #include "shard/persistence.h"
+#include "shard/router_internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Longer than a log waits for more to write together. */
@@ -33,6 +35,10 @@ void __wrap_persistence_log_cut(struct persistence *persistence, uint64_t genera
                                 size_t size, bool is_behind_files);
 void __wrap_journal_close_group(struct shard *shard, const struct journal_part *part);
 void __real_journal_close_group(struct shard *shard, const struct journal_part *part);
+bool __wrap_aof_point_is_synced(const struct shard *shard, const struct aof_point *point);
+bool __real_aof_point_is_synced(const struct shard *shard, const struct aof_point *point);
+uint64_t __wrap_transaction_oldest_ticket(const struct router *router);
+uint64_t __real_transaction_oldest_ticket(const struct router *router);
 
 /* ---- what the logs ask for ---- */
 
@@ -112,6 +118,33 @@ __wrap_journal_close_group(struct shard *shard, const struct journal_part *part)
     }
 }
 
+bool
+__wrap_aof_point_is_synced(const struct shard *shard, const struct aof_point *point)
+{
+    const struct sim_disk *disk = disk_of_ring(shard->ring);
+    return (disk->sim->options.disk_faults & DISK_FAULT_EARLY_MARKS) != 0 ||
+           __real_aof_point_is_synced(shard, point);
+}
+
+uint64_t
+__wrap_transaction_oldest_ticket(const struct router *router)
+{
+    const struct sim_disk *disk = disk_of_ring(router->shard->ring);
+    if ((disk->sim->options.disk_faults & DISK_FAULT_BLIND_MARKS) != 0) {
+        return atomic_load(&router->shard->node->ticket_next);
+    }
+    return __real_transaction_oldest_ticket(router);
+}
+
+void
+sim_disk_mark(struct sim *sim)
+{
+    struct aof *aof = sim->shards[0]->aof;
+    if (aof != NULL) {
+        aof_mark_begin(aof);
+    }
+}
+
 /* ---- what happens on the disk ---- */
 
 static uint32_t
@@ -143,9 +176,13 @@ task_is_due(const struct sim_disk *disk)
 }
 
 void
-sim_disk_receive(struct sim *sim, struct mail *mail)
+sim_disk_receive(struct sim *sim, uint32_t to, struct mail *mail)
 {
     struct aof_mail *aof_mail = container_of(mail, struct aof_mail, mail);
+    if (aof_mail_is_marks(aof_mail)) {
+        aof_mark_receive(sim->shards[to], aof_mail);
+        return;
+    }
     if (aof_mail->kind == AOF_MAIL_CUT) {
         sim->disk->shards[aof_mail->shard].cut_count++;
     }

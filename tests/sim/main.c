@@ -53,6 +53,8 @@ static const struct fault {
     {"part-lines", .disk = DISK_FAULT_NO_PARTS},
     {"cut-closed", .disk = DISK_FAULT_CUT_OPEN},
     {"cut-synced", .disk = DISK_FAULT_EARLY_FILES},
+    {"mark-synced", .disk = DISK_FAULT_EARLY_MARKS},
+    {"mark-oldest", .disk = DISK_FAULT_BLIND_MARKS},
 };
 
 struct arguments_read {

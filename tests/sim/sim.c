@@ -109,7 +109,7 @@ sim_receive(void *context, struct mail *mail)
     sim_say(sim, "%u -> %u %s", mail->from, delivery->to, mail_names[mail->kind]);
     if (mail->kind == MAIL_AOF) {
         sim->shards[delivery->to]->counters.mail_received_count++;
-        sim_disk_receive(sim, mail);
+        sim_disk_receive(sim, delivery->to, mail);
         return;
     }
     if (mail->kind == MAIL_RETURN) {
@@ -327,6 +327,9 @@ disk_step(struct sim *sim)
     }
     if (sim_below(sim, sim->shape.crash_often) == 0) {
         sim_disk_crash(sim);
+    }
+    if (sim_below(sim, 20) == 0) {
+        sim_disk_mark(sim);
     }
     bool is_open = (sim->options.disk_faults & DISK_FAULT_CUT_OPEN) != 0;
     if (sim_below(sim, 50) == 0 && (is_open || is_all_home(sim))) {

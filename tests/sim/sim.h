@@ -362,6 +362,8 @@ enum sim_disk_fault {
     DISK_FAULT_NO_PARTS = 1 << 1,      /* no lines that name the participants */
     DISK_FAULT_CUT_OPEN = 1 << 2,      /* a cut does not close the shards */
     DISK_FAULT_EARLY_FILES = 1 << 3,   /* files are named before what they stand on is on disk */
+    DISK_FAULT_EARLY_MARKS = 1 << 4,   /* transactions are complete before they are on disk */
+    DISK_FAULT_BLIND_MARKS = 1 << 5,   /* ... before they are written */
 };
 
 struct sim_options {
@@ -541,7 +543,9 @@ void sim_disk_destroy(struct sim *sim);
 /** The end of a turn of the shard: what it has journaled is on its way to its file. */
 void sim_disk_flush(struct sim *sim, uint32_t index);
 /** MAIL_AOF, which is taken. */
-void sim_disk_receive(struct sim *sim, struct mail *mail);
+void sim_disk_receive(struct sim *sim, uint32_t to, struct mail *mail);
+/** Core 0 asks which transactions are complete. */
+void sim_disk_mark(struct sim *sim);
 /** Something on the disk's side happens, perhaps. False: there is nothing that could. */
 bool sim_disk_step(struct sim *sim);
 /** All that is on its way is there, as far as the disk is concerned. */
