@@ -10,6 +10,7 @@ from resp import Error
 from server import wait_until
 
 COUNT = 300
+HELD_S = 0.3  # what has not been answered by then is held
 FAULT_KINDS = ("write", "sync", "work")
 
 
@@ -85,3 +86,15 @@ def kill(server):
     log = server.log()
     server.stop()
     return log
+
+
+def is_held(client):
+    """No reply comes."""
+    client.socket.settimeout(HELD_S)
+    try:
+        client.fill()
+        return False
+    except (TimeoutError, OSError):
+        return True
+    finally:
+        client.socket.settimeout(30)

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 
-from durability_files import (COUNT, count_keys, dump_path, fault, fill, folder, kill, log_folder,
+from durability_files import (COUNT, count_keys, dump_path, fault, fill, folder, is_held, kill, log_folder,
                               no_faults, options, wait_info, wait_log)
 from harness import Skip, play, require
 from resp import Error
@@ -22,24 +22,11 @@ from server import wait_until
 
 POINTS = "3600 1"
 POLICIES = ("always", "everysec", "no")
-HELD_S = 0.3  # what has not been answered by then is held
 IGNORE_FILE_SIZE = ("sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh")
 
 
 def is_refused(reply):
     return isinstance(reply, Error) and str(reply).startswith("MISCONF")
-
-
-def is_held(client):
-    """No reply comes."""
-    client.socket.settimeout(HELD_S)
-    try:
-        client.fill()
-        return False
-    except (TimeoutError, OSError):
-        return True
-    finally:
-        client.socket.settimeout(30)
 
 
 def is_refusing(server):

@@ -2,29 +2,17 @@
 
 import time
 
-from durability_files import folder, options
+from durability_files import folder, is_held, options
 from harness import play, require
 from resp import Error
 
 KEYS = 20
 NO_LOG = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
-HELD_S = 0.3
 
 
 def write(client, tag="a"):
     """Keys of all cores."""
     client.pipeline([("SET", f"{tag}{i}", "1") for i in range(KEYS)])
-
-
-def is_held(client):
-    client.socket.settimeout(HELD_S)
-    try:
-        client.fill()
-        return False
-    except (TimeoutError, OSError):
-        return True
-    finally:
-        client.socket.settimeout(30)
 
 
 def wait_blocked(client):
