@@ -1,7 +1,8 @@
 /*
  * snapshot_internal.h: what the rooms behind snapshot.h share: snapshot.c (one snapshot's life),
  * snapshot_walk.c (finding what is to be written), snapshot_record.c (an entry as bytes),
- * snapshot_chunk.c (bytes on their way to the file), snapshot_large.c (what takes many steps).
+ * snapshot_chunk.c (bytes on their way to the file), snapshot_large.c (what takes many steps),
+ * snapshot_guard.c (who wants to change that).
  */
 #pragma once
 
@@ -172,8 +173,6 @@ void snapshot_block_delete(struct snapshot_block *block);
 
 /* ---- snapshot_large.c ---- */
 
-/** What the guard of the lock table asks: lock_guard_fn. */
-bool snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash, bool is_borrower);
 /** A collection of many steps, or a string of many. */
 bool snapshot_is_large_object(const struct entry *entry);
 bool snapshot_is_large_string(const struct entry *entry);
@@ -182,15 +181,37 @@ bool snapshot_is_large_string(const struct entry *entry);
  * change it. False: the whole shard is somebody's, it cannot be locked now. */
 bool snapshot_large_begin(struct snapshot *snapshot, uint32_t db, uint32_t cut_db,
                           struct entry *entry, bool is_wanted);
-/** The same for a string, which needs no lock; the entry is settled with it. */
+/** The same for one that has not begun, without a lock where none is wanted. NULL: it cannot be
+ * locked. */
+struct snapshot_large *snapshot_large_new(struct snapshot *snapshot, uint32_t db, uint32_t cut_db,
+                                          struct entry *entry, bool is_locking);
+/** What is being written from this entry; NULL: nothing. Not what has an image. */
+struct snapshot_large *snapshot_large_find(const struct snapshot *snapshot,
+                                           const struct entry *entry);
+/** The bytes in its writer go on. */
+void snapshot_large_put(struct snapshot_large *large);
+/** Begin with a string, which needs no lock; the entry is settled with it. */
 void snapshot_string_begin(struct snapshot *snapshot, uint32_t cut_db, struct entry *entry);
-/** Write the rest of the collection that is being written from this entry at once. False: none is.
- * Those who wait for it are served by snapshot_step(). */
+/** Write the rest of the collection at once, which ends it. Those who wait for it are served by
+ * snapshot_step(). */
+void snapshot_large_write_rest(struct snapshot_large *large);
+/** Do that with what is being written from this entry. False: nothing is. */
 bool snapshot_large_finish(struct snapshot *snapshot, const struct entry *entry);
 /** Go on with the first large; there is one. */
 void snapshot_large_step(struct snapshot *snapshot);
 /** The snapshot is given up: their keys are free. */
 void snapshot_large_drop_all(struct snapshot *snapshot);
+
+/* ---- snapshot_guard.c ---- */
+
+/** What the guard of the lock table asks: lock_guard_fn. */
+bool snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash, bool is_borrower);
+/** False: the whole shard is somebody's. */
+bool snapshot_large_lock(struct snapshot_large *large);
+/** Others may have the key for themselves. */
+void snapshot_large_unlock(struct snapshot_large *large);
+/** Somebody waits for it: it goes first. */
+void snapshot_large_want(struct snapshot_large *large);
 
 /* ---- snapshot_walk.c ---- */
 

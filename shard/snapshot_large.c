@@ -1,29 +1,16 @@
 /*
  * snapshot_large.c: values that take many steps.
  *
- *     collection   locked (shared): readers go on
- *                  [head][element element ...][element ...] | padding
- *     string       pinned: who changes it gets a copy, nobody waits
+ *     collection   locked (shared): readers go on          has an image: it may change
+ *                  [head][element element ...][element ...][part 6] [part 91] [part 7] ... padding
+ *     string       pinned: who changes it gets a copy
  *                  [head][    bytes, from where they lie   ]
  *
- * A collection changes in place, and as long as nobody wants to change it, it is locked as a reader
- * of another core would lock it, with ticket 0, in front of all who wait. Who wants the key for
- * himself meets the lock table's guard in the last moment before he gets it; so nobody ever has to
- * be found and stopped, and it does not matter whether a request came before the cut. What happens
- * then depends on who it is:
- *
- *     the owner itself    the value gets an image (shard/value/image.h), the lock goes, the entry
- *                         is settled. He goes on at once, and writes what he changes first.
- *     another core        waits until all is written, which goes before anything else: an image is
- *                         its owner's. So does the owner where a value can have no image.
- *
- *     [head][element ...][part 6] [part 91] [part 7] [part 8] ...
- *           locked      | image    kept
- *
- * From its image on a value is written without its entry, which may be renamed, overwritten or
- * deleted; the image finds what becomes of it. Who asks for a key whose value has an image meets
- * the guard, too, though the entry is settled. Where there is no waiting (an EXEC that has closed
- * all shards opens a key) the rest is written at once, however long that takes.
+ * A collection changes in place. As long as nobody wants to change it, it is locked as a reader of
+ * another core would lock it; when its owner does it gets an image (shard/value/image.h), and is
+ * written without its lock and its entry from then on; when another core does, that waits
+ * (snapshot_guard.c). Where there is no waiting (an EXEC that has closed all shards opens a key)
+ * the rest is written at once, however long that takes.
  *
  * A record is one piece of the file. One that may become longer than SNAPSHOT_GATHER_SIZE_MAX takes
  * its range first, by what it can become at the most, and the rest is padded: a hole in the file
@@ -31,9 +18,7 @@
  * of commands all are gathered, since RESTORE tells its payload's size in front.
  *
  * Rejected: counting first (a second walk over all elements, while others wait), the end of the
- * file for one shard alone (all others would have to stop), images from the start (each change of a
- * value that nobody else looks at would be kept), images for other cores (each of their changes
- * would have to ask the owner).
+ * file for one shard alone (all others would have to stop).
  */
 #include "shard/snapshot_internal.h"
 
@@ -161,8 +146,8 @@ large_put(struct snapshot_large *large, struct snapshot_block *block)
     large_send(large, block);
 }
 
-static void
-large_put_writer(struct snapshot_large *large)
+void
+snapshot_large_put(struct snapshot_large *large)
 {
     if (large->writer.size > 0) {
         large_put(large, snapshot_block_take(large->snapshot, &large->writer));
@@ -220,7 +205,7 @@ large_end_command(struct snapshot_large *large)
 {
     struct snapshot *snapshot = large->snapshot;
     snapshot_write_payload_end(&large->writer, large->type, large->crc);
-    large_put_writer(large);
+    snapshot_large_put(large);
     uint64_t payload_size = large->size;
     snapshot_write_argument_head(&large->writer, payload_size);
     struct snapshot_block *head = snapshot_block_take(snapshot, &large->writer);
@@ -234,86 +219,6 @@ large_end_command(struct snapshot_large *large)
     large_send_gathered(large);
     large_send(large, end);
     large->crc = 0;
-}
-
-/* ---- its lock ---- */
-
-/** As a reader of another core would have it. */
-static bool
-large_lock(struct snapshot_large *large)
-{
-    struct shard *shard = large->snapshot->shard;
-    struct lock_request *request = &large->request;
-    struct slice key = entry_key(large->entry);
-    lock_request_create(request, 0, LOCK_INTENT_SHARED, 1);
-    request->is_borrower = true;
-    request->is_wounded = true; /* so that nobody wounds it: it ends by itself */
-    request->is_guards = true;
-    lock_request_enter(shard->locks, request);
-    lock_request_add_key(shard->locks, request, large->db, key, large->hash, false);
-    if (!lock_request_try(shard->locks, request)) {
-        lock_request_leave(shard->locks, request, &shard->router->ready);
-        lock_request_destroy(request);
-        large->snapshot->is_serve_due = true;
-        return false;
-    }
-    large->is_locked = true;
-    entry_lent_set(large->entry, true);
-    return true;
-}
-
-/** The lock is about to go. */
-static void
-large_lock_end(struct snapshot_large *large)
-{
-    struct snapshot *snapshot = large->snapshot;
-    struct slice key = entry_key(large->entry);
-    large->request.is_held = false;
-    if (!lock_key_is_lent(snapshot->shard->locks, large->db, key, large->hash)) {
-        entry_lent_set(large->entry, false);
-    }
-    large->request.is_held = true;
-    if (large->wanted_ns != 0) {
-        uint64_t waited_ns = clock_monotonic_ns() - large->wanted_ns;
-        snapshot->part->waited_ns_max = MAX(snapshot->part->waited_ns_max, waited_ns);
-        large->wanted_ns = 0;
-    }
-    large->is_locked = false;
-}
-
-/** Others may have the key for themselves. */
-static void
-large_unlock(struct snapshot_large *large)
-{
-    struct snapshot *snapshot = large->snapshot;
-    large_lock_end(large);
-    lock_request_leave(snapshot->shard->locks, &large->request, &snapshot->shard->router->ready);
-    lock_request_destroy(&large->request);
-    snapshot->is_serve_due = true;
-}
-
-/** Somebody may have it who is asking the guard for it. */
-static void
-large_lock_drop(struct snapshot_large *large)
-{
-    large_lock_end(large);
-    list_remove(&large->link); /* nobody waits for it: others come first */
-    list_push_back(&large->snapshot->larges, &large->link);
-    lock_request_drop(large->snapshot->shard->locks, &large->request);
-    lock_request_destroy(&large->request);
-}
-
-/** Somebody waits for it: it goes first. */
-static void
-large_want(struct snapshot_large *large)
-{
-    if (large->wanted_ns != 0) {
-        return;
-    }
-    large->wanted_ns = MAX(clock_monotonic_ns(), UINT64_C(1));
-    large->snapshot->part->waited_count++;
-    list_remove(&large->link);
-    list_push_front(&large->snapshot->larges, &large->link);
 }
 
 /* ---- life ---- */
@@ -350,7 +255,7 @@ large_value_release(struct snapshot_large *large)
         snapshot_settle(snapshot, large->entry);
     }
     if (large->is_locked) {
-        large_unlock(large);
+        snapshot_large_unlock(large);
     }
 }
 
@@ -434,8 +339,8 @@ string_step(struct snapshot_large *large)
 
 /* ---- collections ---- */
 
-static struct snapshot_large *
-large_find(const struct snapshot *snapshot, const struct entry *entry)
+struct snapshot_large *
+snapshot_large_find(const struct snapshot *snapshot, const struct entry *entry)
 {
     for (struct list_node *node = list_first(&snapshot->larges); node != NULL;
          node = list_next(&snapshot->larges, node)) {
@@ -474,16 +379,15 @@ large_write_head(struct snapshot_large *large, uint32_t cut_db)
     codec_writer_create(&large->codec, writer, &value);
 }
 
-/** Begin with a collection. NULL: it cannot be locked, as was wanted. */
-static struct snapshot_large *
-large_begin(struct snapshot *snapshot, uint32_t db, uint32_t cut_db, struct entry *entry,
-            bool is_locking)
+struct snapshot_large *
+snapshot_large_new(struct snapshot *snapshot, uint32_t db, uint32_t cut_db, struct entry *entry,
+                   bool is_locking)
 {
     struct snapshot_large *large = large_new(snapshot);
     large->entry = entry;
     large->db = (uint16_t)db;
     large->hash = entry_hash(entry, snapshot->shard->keyspace.hash_seed);
-    if (is_locking && !large_lock(large)) {
+    if (is_locking && !snapshot_large_lock(large)) {
         heap_free(large);
         return NULL;
     }
@@ -496,127 +400,18 @@ bool
 snapshot_large_begin(struct snapshot *snapshot, uint32_t db, uint32_t cut_db, struct entry *entry,
                      bool is_wanted)
 {
-    struct snapshot_large *large = large_find(snapshot, entry);
+    struct snapshot_large *large = snapshot_large_find(snapshot, entry);
     if (large == NULL) {
         /* What was flushed is out of everybody's reach. */
-        large = large_begin(snapshot, db, cut_db, entry, db != KEYSPACE_NO_DATABASE);
+        large = snapshot_large_new(snapshot, db, cut_db, entry, db != KEYSPACE_NO_DATABASE);
         if (large == NULL) {
             return false;
         }
     }
     if (is_wanted) {
-        large_want(large);
+        snapshot_large_want(large);
     }
     return true;
-}
-
-/* ---- collections that change ---- */
-
-/** image_room_fn. */
-static void
-large_room(void *context)
-{
-    struct snapshot_large *large = context;
-    if (UNLIKELY(large->is_failed)) {
-        rdb_writer_clear(&large->writer);
-    } else if (large->writer.size >= SNAPSHOT_CHUNK_SIZE) {
-        large_put_writer(large);
-    }
-    if (large->writer.bytes == NULL) {
-        snapshot_writer_room(large->snapshot, &large->writer);
-    }
-}
-
-/** The entry is done with. */
-static void
-large_image_begin(struct snapshot_large *large)
-{
-    struct snapshot *snapshot = large->snapshot;
-    large_room(large);
-    large->image = codec_writer_image(&large->codec);
-    large->image->room = large_room;
-    large->image->context = large;
-    large->image->memory = &snapshot->shard->memory;
-    snapshot_settle(snapshot, large->entry);
-    if (large->is_locked) {
-        large_lock_drop(large);
-    }
-    large->entry = NULL;
-}
-
-/** What is being written of this entry's value while that may change; NULL: nothing. */
-static struct snapshot_large *
-large_of_image(const struct entry *entry)
-{
-    if (!entry_has_object(entry)) {
-        return NULL;
-    }
-    struct value value;
-    entry_value(entry, &value);
-    const struct image *image = object_image(value.object);
-    return image == NULL ? NULL : image->context;
-}
-
-/** Somebody wants to have an old collection for himself. */
-static bool
-guard_old(struct snapshot *snapshot, uint16_t db, struct entry *entry, bool is_borrower)
-{
-    uint32_t cut_db = snapshot->shard->keyspace.databases[db].cut_db;
-    struct value value;
-    entry_value(entry, &value);
-    if (is_borrower || !codec_has_image(&value)) {
-        return !snapshot_large_begin(snapshot, db, cut_db, entry, true);
-    }
-    struct snapshot_large *large = large_find(snapshot, entry);
-    if (large == NULL) {
-        large = large_begin(snapshot, db, cut_db, entry, false);
-    }
-    large_image_begin(large);
-    return true;
-}
-
-/** Somebody wants to have a collection with an image for himself. */
-static bool
-guard_image(struct snapshot_large *large, uint16_t db, struct entry *entry, uint64_t hash,
-            bool is_borrower)
-{
-    if (!is_borrower) {
-        if (large->is_locked) {
-            large_lock_drop(large);
-            large->entry = NULL;
-        }
-        return true;
-    }
-    if (!large->is_locked) {
-        large->entry = entry;
-        large->db = db;
-        large->hash = hash;
-        if (!large_lock(large)) {
-            large->entry = NULL;
-            return false;
-        }
-    }
-    large_want(large);
-    return false;
-}
-
-bool
-snapshot_guard(void *context, uint16_t db, struct slice key, uint64_t hash, bool is_borrower)
-{
-    struct snapshot *snapshot = context;
-    const struct keyspace *keyspace = &snapshot->shard->keyspace;
-    if (snapshot->is_given_up || db >= keyspace->database_count) {
-        return true;
-    }
-    struct entry *entry = keyspace_find(keyspace, db, key_slot(key), key, hash);
-    if (entry == NULL) {
-        return true;
-    }
-    if (!snapshot_is_old(snapshot, entry)) {
-        struct snapshot_large *large = large_of_image(entry);
-        return LIKELY(large == NULL) || guard_image(large, db, entry, hash, is_borrower);
-    }
-    return !snapshot_is_large_object(entry) || guard_old(snapshot, db, entry, is_borrower);
 }
 
 static void
@@ -642,7 +437,7 @@ object_step(struct snapshot_large *large)
     }
     bool is_done = codec_write_step(&large->codec, SNAPSHOT_STEP_SIZE);
     if (is_done || large->writer.size >= SNAPSHOT_CHUNK_SIZE) {
-        large_put_writer(large);
+        snapshot_large_put(large);
     }
     if (!is_done && !large->is_failed) {
         return;
@@ -666,8 +461,8 @@ snapshot_large_step(struct snapshot *snapshot)
 }
 
 /** Write all the rest. */
-static void
-object_finish(struct snapshot_large *large)
+void
+snapshot_large_write_rest(struct snapshot_large *large)
 {
     struct snapshot *snapshot = large->snapshot;
     list_remove(&large->link);
@@ -680,22 +475,12 @@ object_finish(struct snapshot_large *large)
 bool
 snapshot_large_finish(struct snapshot *snapshot, const struct entry *entry)
 {
-    struct snapshot_large *large = large_find(snapshot, entry);
+    struct snapshot_large *large = snapshot_large_find(snapshot, entry);
     if (large == NULL) {
         return false;
     }
-    object_finish(large);
+    snapshot_large_write_rest(large);
     return true;
-}
-
-void
-snapshot_finish_image(struct shard *shard, const struct entry *entry)
-{
-    struct snapshot_large *large = large_of_image(entry);
-    ASSERT(large == NULL || large->snapshot == shard->snapshot);
-    if (large != NULL) {
-        object_finish(large);
-    }
 }
 
 void

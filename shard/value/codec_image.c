@@ -8,9 +8,9 @@
  *                                     [part 6] [part 91] [part 7] [part 8] ...
  *                                      walk     kept      walk
  *
- * A part is a bucket of a packed table, or a leaf of a sorted tree; nodes of lists and streams are
- * written in their order (a stream's in codec_stream.c). The count stands in front, so
+ * A part is a bucket of a packed table, or a leaf of a sorted tree. The count stands in front, so
  * what is written must be what was there then, to the element; in which order is nobody's business.
+ * Nodes of lists and streams are written in their order (a stream's in codec_stream.c).
  *
  * The form is that of the head, whatever the table has become since: a hash whose first field gets
  * a deadline after it is written as one without.
@@ -55,9 +55,7 @@ packed_begin(struct image *image, const struct packed_walk *walk)
         packed_bucket_visit(packed, walk->bucket_index, walk->item_index, write_item, image);
         image->position++;
     }
-    for (uint32_t i = 0; i < image->position; i++) {
-        image_part_settle(image, i);
-    }
+    image_parts_settle(image, image->position);
 }
 
 static bool

@@ -137,6 +137,16 @@ image_part_keep(struct image *image, uint32_t part)
 }
 
 void
+image_parts_settle(struct image *image, uint32_t part)
+{
+    uint32_t whole = part & ~UINT32_C(63);
+    memset(image->written, 0xff, whole / 8);
+    for (uint32_t i = whole; i < part; i++) {
+        image_part_settle(image, i);
+    }
+}
+
+void
 image_part_rename(struct image *image, uint32_t from, uint32_t to)
 {
     if (to < image->part_count) {

@@ -99,6 +99,9 @@ image_part_settle(struct image *image, uint32_t part)
     }
 }
 
+/** The same for all parts in front of one. */
+void image_parts_settle(struct image *image, uint32_t part);
+
 /** Write the part, which is about to be changed, unless that is done. */
 void image_part_keep(struct image *image, uint32_t part);
 /** A part has another number now; who had that before is gone, and was written. */

@@ -319,3 +319,88 @@ Test(lock, a_wounded_one_returns_to_its_place)
     cr_assert_eq(lock_table_request_count(table), 0);
     lock_table_delete(table);
 }
+
+/* ---- the guard ---- */
+
+/** Has a key until it is asked by somebody who is no borrower. */
+struct guard {
+    struct lock_table *table;
+    struct lock_request request;
+    bool is_held;
+    uint32_t asked_count;
+};
+
+static bool
+guard_asked(void *context, uint16_t db, struct slice key, uint64_t hash, bool is_borrower)
+{
+    struct guard *guard = context;
+    cr_assert(db == 0 && hash == 7 && slice_equal(key, SLICE("k")));
+    guard->asked_count++;
+    if (guard->is_held && !is_borrower) {
+        lock_request_drop(guard->table, &guard->request);
+        lock_request_destroy(&guard->request);
+        guard->is_held = false;
+    }
+    return !guard->is_held;
+}
+
+static void
+guard_enter(struct guard *guard)
+{
+    lock_request_create(&guard->request, 0, LOCK_INTENT_SHARED, 1);
+    guard->request.is_borrower = true;
+    guard->request.is_guards = true;
+    lock_request_enter(guard->table, &guard->request);
+    lock_request_add_key(guard->table, &guard->request, 0, SLICE("k"), 7, false);
+    cr_assert(lock_request_try(guard->table, &guard->request));
+    guard->is_held = true;
+}
+
+Test(lock, a_guard_says_who_passes_its_own_lock)
+{
+    struct guard guard = {.table = lock_table_new()};
+    struct lock_table *table = guard.table;
+    struct lock_request borrower, own, whole;
+    struct slice key = SLICE("k");
+    struct list ready;
+    list_create(&ready);
+    lock_table_guard_set(table, guard_asked, &guard);
+    guard_enter(&guard);
+    /* Readers do not ask; who goes on at once does, and finds the key free. */
+    cr_assert(lock_key_is_free(table, 0, key, 7, false));
+    cr_assert_eq(guard.asked_count, 0);
+    cr_assert(lock_key_is_free(table, 0, key, 7, true));
+    cr_assert(!guard.is_held);
+    cr_assert_eq(lock_table_request_count(table), 1);
+    /* A borrower waits, and so does whoever wants the shard; one who is older passes all. */
+    guard_enter(&guard);
+    lock_request_create(&borrower, 5, LOCK_INTENT_EXCLUSIVE, 1);
+    borrower.is_borrower = true;
+    lock_request_enter(table, &borrower);
+    lock_request_add_key(table, &borrower, 0, key, 7, true);
+    cr_assert(!lock_request_try(table, &borrower));
+    cr_assert(guard.is_held);
+    lock_request_create(&whole, 6, LOCK_EXCLUSIVE, 0);
+    lock_request_enter(table, &whole);
+    cr_assert(!lock_request_try(table, &whole));
+    lock_request_create(&own, 3, LOCK_INTENT_EXCLUSIVE, 1);
+    lock_request_enter(table, &own);
+    lock_request_add_key(table, &own, 0, key, 7, true);
+    cr_assert(lock_request_try(table, &own));
+    cr_assert(!guard.is_held);
+    cr_assert(lock_table_is_valid(table));
+    cr_assert_null(list_pop_front(&ready));
+    /* Nobody is forgotten who was behind the lock that was dropped. */
+    lock_request_leave(table, &own, &ready);
+    cr_assert_eq(list_pop_front(&ready), &borrower.ready_link);
+    cr_assert_null(list_pop_front(&ready));
+    lock_request_leave(table, &borrower, &ready);
+    cr_assert_eq(list_pop_front(&ready), &whole.ready_link);
+    lock_request_leave(table, &whole, &ready);
+    lock_request_destroy(&own);
+    lock_request_destroy(&borrower);
+    lock_request_destroy(&whole);
+    lock_table_guard_set(table, NULL, NULL);
+    cr_assert_eq(lock_table_request_count(table), 0);
+    lock_table_delete(table);
+}
