@@ -211,6 +211,16 @@ folder_sync_of(const char *path)
 }
 
 int
+folder_return(const char *path)
+{
+    char here[FILE_PATH_SIZE_MAX];
+    if (getcwd(here, sizeof(here)) != NULL || errno != ENOENT) {
+        return 0;
+    }
+    return chdir(path) < 0 ? -errno : 1;
+}
+
+int
 folder_make(const char *path)
 {
     struct stat status;

@@ -51,6 +51,10 @@ MUST_CHECK int folder_sync_of(const char *path);
 /** Make the folder, mode 0755; one that is there already is fine. Its parent is synced. */
 MUST_CHECK int folder_make(const char *path);
 
+/** If the process's working directory was removed: go to `path`, where somebody has perhaps made it
+ * again. 1: gone there; 0: the working directory is still there; -errno: it is nowhere. */
+MUST_CHECK int folder_return(const char *path);
+
 /** A file's bytes, to be read only. A file that is cut short meanwhile kills the reader (SIGBUS):
  * for files that are ours alone. */
 struct file_map {

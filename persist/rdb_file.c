@@ -14,6 +14,9 @@
  *                           ^ SELECTDB, records, pad   ^         |
  *                                                      `---------' offset, size, crc
  *
+ * Libraries of functions, where there are any, stand between the head and the first chunk, and
+ * count as the head's bytes.
+ *
  * Chunks are written where there is room, in whatever order they get full. So the file's order is
  * known at the end only, and then the head is written, and the tail. The checksum of the file is
  * that of head, chunks and tail, combined in the file's order: nothing is read again.

@@ -3,6 +3,7 @@
  * by which all cores load one file side by side.
  *
  *     head                    signature and AUX fields, RDB_HEAD_SIZE bytes
+ *     libraries of functions  if there are any
  *     chunk, chunk, ...       whole records, each chunk begins with SELECTDB; anybody's, any order
  *     tail                    AUX index, AUX locator (of a fixed size), EOF, CRC-64
  *

@@ -108,8 +108,8 @@ uint64_t rdb_file_offset(const struct rdb_file_reader *reader);
 struct rdb_index {
     uint16_t version;
     bool has_checksums;
-    /** Signature and AUX fields, up to the first chunk: read them with rdb_file_reader_create(),
-     * until an item's offset is not below this. */
+    /** Signature, AUX fields and libraries of functions, up to the first chunk: read them with
+     * rdb_file_reader_create(), until an item's offset is not below this. */
     uint64_t head_size;
     /** Where the last chunk ends. */
     uint64_t tail_offset;

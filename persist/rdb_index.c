@@ -113,7 +113,7 @@ chunks_read(struct rdb_index *index, struct slice value)
     return true;
 }
 
-/** Is the head a signature and AUX fields, and nothing else? */
+/** Is the head a signature, AUX fields and libraries of functions, and nothing else? */
 static bool
 head_is_plain(struct slice head)
 {
@@ -122,8 +122,9 @@ head_is_plain(struct slice head)
     rdb_reader_create(&reader, head);
     bool is_plain = rdb_skip_bytes(&reader, RDB_SIGNATURE_SIZE);
     while (is_plain && !rdb_reader_is_at_end(&reader)) {
-        is_plain = rdb_read_u8(&reader, &opcode) && opcode == RDB_OPCODE_AUX &&
-                   rdb_skip_string(&reader) && rdb_skip_string(&reader);
+        is_plain = rdb_read_u8(&reader, &opcode) && rdb_skip_string(&reader) &&
+                   (opcode == RDB_OPCODE_FUNCTION ||
+                    (opcode == RDB_OPCODE_AUX && rdb_skip_string(&reader)));
     }
     rdb_reader_destroy(&reader);
     return is_plain;

@@ -6,8 +6,8 @@
  * belong to. The last line says what it comes to, as the exit code does.
  *
  * What a file is follows from its bytes rather than its name: an RDB begins with a signature, and
- * may be the beginning of an AOF; everything else is taken for an AOF, whose reader will say where
- * it is none.
+ * may be the beginning of an AOF. Damage may be anywhere, so a file that is called one of them is
+ * taken for that. What neither looks nor is called so is left alone: no mending can be meant.
  */
 #include "shard/check.h"
 
@@ -66,6 +66,24 @@ check_problem(struct check *check, uint64_t offset, const char *format, ...)
     return false;
 }
 
+void
+check_say_libraries(struct check *check, const struct libraries *libraries)
+{
+    char names[512];
+    size_t used = 0;
+    uint32_t shown = 0;
+    while (shown < libraries->count && used + CHECK_SHOWN_SIZE + 2 < sizeof(names)) {
+        char name[CHECK_SHOWN_SIZE];
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", shown == 0 ? "" : ", ",
+                                 check_show(name, libraries->items[shown].name));
+        shown++;
+    }
+    if (shown > 0) {
+        check_say(check, "  libraries of functions: %u: %s%s", libraries->count, names,
+                  shown < libraries->count ? ", ..." : "");
+    }
+}
+
 bool
 check_error(struct check *check, const char *path, int error, const char *what)
 {
@@ -105,7 +123,10 @@ rdb_look(struct check *check, const char *path, const struct file_map *map)
     struct slice bytes = slice_of(map->bytes, map->size);
     check->problem_count = 0;
     check_say(check, "%s: %zu bytes", path, map->size);
-    struct check_rdb rdb = check_rdb(check, bytes);
+    struct libraries libraries = {0};
+    struct check_rdb rdb = check_rdb(check, bytes, &libraries);
+    check_say_libraries(check, &libraries);
+    libraries_clear(&libraries);
     if (rdb.is_good && rdb.end_offset < bytes.size) {
         check_say(check, "  %" PRIu64 " bytes follow its end, which servers pass by",
                   bytes.size - rdb.end_offset);
@@ -115,10 +136,20 @@ rdb_look(struct check *check, const char *path, const struct file_map *map)
     }
 }
 
-/** Does an AOF go on where the RDB ends that it begins with? */
+/** Does it begin as an AOF, or does one go on where the RDB ends that it begins with? */
 static bool
-is_aof_with_rdb(struct slice bytes)
+is_aof_by_bytes(struct slice bytes)
 {
+    if (!rdb_file_begins(bytes)) {
+        static const char *const starts[] = {"*", "#tessera ", "#TS:"};
+        for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
+            size_t size = strlen(starts[i]);
+            if (bytes.size >= size && memcmp(bytes.data, starts[i], size) == 0) {
+                return true;
+            }
+        }
+        return bytes.size == 0;
+    }
     struct rdb_file_reader reader;
     struct rdb_item item;
     rdb_file_reader_create(&reader, bytes, false);
@@ -144,14 +175,17 @@ file_look(struct check *check, const char *path)
         return;
     }
     struct slice bytes = slice_of(map.bytes, map.size);
-    bool is_rdb = name_ends(path, ".rdb") ||
-                  (rdb_file_begins(bytes) && !name_ends(path, ".aof") && !is_aof_with_rdb(bytes));
+    bool is_aof = name_ends(path, ".aof") || is_aof_by_bytes(bytes);
+    bool is_rdb = name_ends(path, ".rdb") || (rdb_file_begins(bytes) && !is_aof);
     if (is_rdb) {
         rdb_look(check, path, &map);
     }
     file_unmap(&map);
-    if (!is_rdb) {
+    if (!is_rdb && is_aof) {
         check_aof_file(check, path);
+    } else if (!is_rdb) {
+        check->result = CHECK_FAILED;
+        check_say(check, "%s: this is neither an RDB file nor an AOF", path);
     }
 }
 

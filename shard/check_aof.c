@@ -116,6 +116,7 @@ files_delete(struct aof_check *aof)
         heap_free(file->path);
     }
     heap_free(aof->files);
+    libraries_clear(&aof->libraries);
 }
 
 /* ---- each file by itself ---- */
@@ -128,7 +129,7 @@ rdb_part(struct aof_check *aof, struct aof_checked *file)
     if (!rdb_file_begins(bytes) && !file->is_rdb_by_name) {
         return true;
     }
-    struct check_rdb rdb = check_rdb(aof->check, bytes);
+    struct check_rdb rdb = check_rdb(aof->check, bytes, &aof->libraries);
     file->rdb_size = rdb.end_offset;
     if (rdb.is_good && file->is_rdb_by_name && rdb.end_offset < bytes.size) {
         check_problem(aof->check, rdb.end_offset, "bytes follow where its RDB ends");
@@ -224,12 +225,14 @@ command_meet(struct aof_check *aof, struct commands *commands, const struct aof_
 {
     const struct command *command = command_find(aof->check->commands, item->argv[0]);
     commands->count++;
-    if (command == NULL && !slice_is_word(item->argv[0], "function")) {
+    if (slice_is_word(item->argv[0], "function")) {
+        (void)libraries_apply(&aof->libraries, item->argv, item->argc); /* as a load takes it */
+    } else if (command == NULL || command_runs_code(command)) {
         char shown[CHECK_SHOWN_SIZE];
-        check_problem(aof->check, offset, "the command '%s' is not known here",
-                      check_show(shown, item->argv[0]));
+        check_problem(aof->check, offset, "the command '%s' %s", check_show(shown, item->argv[0]),
+                      command == NULL ? "is not known here" : "runs code, which is not done here");
         hopeless(aof);
-    } else if (command != NULL && is_newer_than_redis(command)) {
+    } else if (is_newer_than_redis(command)) {
         commands->new_count++;
         commands->new_name = command->name;
     }
@@ -322,13 +325,9 @@ tell_verdict(struct aof_check *aof, const struct aof_checked *file)
         check_say(aof->check, "    seen at offset %" PRIu64 ": %s",
                   file->rdb_size + segment->offset, seen_why(segment));
     }
-    uint64_t hole_size = 0;
-    for (uint32_t i = 0; i < verdict->hole_count; i++) {
-        hole_size += verdict->holes[i].end - verdict->holes[i].begin;
-    }
     check_say(aof->check,
               "    a server keeps %" PRIu64 " of %" PRIu64 " bytes, and leaves %u transactions out",
-              verdict->end - hole_size, segment->size, verdict->dropped_count);
+              check_aof_kept_size(file), segment->size, verdict->dropped_count);
 }
 
 static void
@@ -373,6 +372,7 @@ look(struct aof_check *aof)
         aof->check->problem_count = 0;
         tell_file(aof, file);
     }
+    check_say_libraries(aof->check, &aof->libraries);
 }
 
 /* ---- from outside ---- */

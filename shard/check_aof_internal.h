@@ -26,6 +26,8 @@ struct aof_check {
     struct check *check;
     struct aof_checked *files;
     uint32_t count;
+    /** Of functions: what a load of all files comes to. */
+    struct libraries libraries;
     /** In a folder; else one file, whose manifest nobody has. */
     bool has_manifest;
     /** A file is missing, an RDB damaged, a command unknown: no cut mends that. */
@@ -41,6 +43,17 @@ static inline struct slice
 check_aof_log(const struct aof_checked *file)
 {
     return slice_of(file->map.bytes + file->rdb_size, file->map.size - file->rdb_size);
+}
+
+/** How much of it a server keeps. */
+static inline uint64_t
+check_aof_kept_size(const struct aof_checked *file)
+{
+    uint64_t size = file->verdict.end;
+    for (uint32_t i = 0; i < file->verdict.hole_count; i++) {
+        size -= file->verdict.holes[i].end - file->verdict.holes[i].begin;
+    }
+    return size;
 }
 
 /** What is to become of `count` files from `first` on, which are scanned. */

@@ -97,7 +97,7 @@ fix_file(struct aof_check *aof, const struct aof_checked *file)
         check_say(aof->check, "%s: closed, so that redis-server may append to it", file->path);
     } else {
         check_say(aof->check, "%s: %" PRIu64 " bytes are cut off; what stood there is kept in %s",
-                  file->path, cut_size, aside);
+                  file->path, check_aof_log(file).size - check_aof_kept_size(file), aside);
     }
     return true;
 }

@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/memory.h"
 #include "core/slice.h"
+#include "persist/libraries.h"
 #include "shard/check.h"
 #include "shard/command.h"
 #include "shard/value/codec.h"
@@ -38,6 +39,9 @@ void check_say(struct check *check, const char *format, ...) PRINTF_LIKE(2, 3);
  */
 bool check_problem(struct check *check, uint64_t offset, const char *format, ...) PRINTF_LIKE(3, 4);
 
+/** Which libraries of functions there are, by name; nothing where there are none. */
+void check_say_libraries(struct check *check, const struct libraries *libraries);
+
 /** What could not be done, -errno. The result is CHECK_FAILED. Returns false. */
 bool check_error(struct check *check, const char *path, int error, const char *what);
 
@@ -56,8 +60,9 @@ struct check_rdb {
     uint64_t key_count;
 };
 
-/** Look at the RDB that the bytes begin with: structure, checksums, index, every value. */
-struct check_rdb check_rdb(struct check *check, struct slice bytes);
+/** Look at the RDB that the bytes begin with: structure, checksums, index, every value. Libraries
+ * of functions are put into `libraries`. */
+struct check_rdb check_rdb(struct check *check, struct slice bytes, struct libraries *libraries);
 
 /* ---- check_keys.c ---- */
 

@@ -11,11 +11,13 @@
  * what it was.
  */
 #include "core/heap.h"
+#include "core/number.h"
 #include "persist/rdb_file_read.h"
 #include "shard/check_internal.h"
 #include "shard/value/raw.h"
 
 #include <inttypes.h>
+#include <time.h>
 
 #define DB_COUNT_MAX 64
 #define TYPE_COUNT (VALUE_STREAM + 1)
@@ -27,13 +29,11 @@ struct tally {
     uint64_t key_count;
     uint64_t deadline_count;
     uint64_t over_count;
-    uint64_t function_count;
     uint64_t module_count;
     uint64_t damaged_count;
-    bool has_old_function;
     bool has_index_field;
     char server_version[48];
-    char ctime[24];
+    char ctime[32];
 };
 
 struct walk {
@@ -41,6 +41,7 @@ struct walk {
     struct rdb_file_reader reader;
     struct codec_options options;
     struct check_keys keys;
+    struct libraries *libraries;
     struct tally tally;
     uint64_t db;
     uint64_t damaged_offset; /* of the last damaged key */
@@ -92,6 +93,20 @@ key_meet(struct walk *walk, const struct rdb_item *item)
 /* ---- other records ---- */
 
 static void
+library_meet(struct walk *walk, const struct rdb_item *item)
+{
+    if (item->is_old_function) {
+        check_problem(walk->check, item->offset,
+                      "functions in the form of a release candidate of 7.0, which no server loads");
+    } else if (!libraries_put(walk->libraries, item->value, false)) {
+        char shown[CHECK_SHOWN_SIZE];
+        check_problem(walk->check, item->offset,
+                      "the library of functions '%s' is there twice, and servers refuse that",
+                      check_show(shown, library_name(item->value)));
+    }
+}
+
+static void
 text_copy(char *out, size_t size, struct slice text)
 {
     size_t length = MIN(text.size, size - 1);
@@ -101,6 +116,22 @@ text_copy(char *out, size_t size, struct slice text)
     out[length] = '\0';
 }
 
+/** Unix time as people read it; what is none as it stands there. */
+static void
+time_show(char *out, size_t size, struct slice text)
+{
+    int64_t seconds;
+    struct tm parts;
+    text_copy(out, size, text);
+    if (number_parse_i64(text, &seconds) && seconds > 0) {
+        time_t when = (time_t)seconds;
+        if (gmtime_r(&when, &parts) != NULL &&
+            strftime(out, size, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0) {
+            text_copy(out, size, text);
+        }
+    }
+}
+
 static void
 aux_meet(struct tally *tally, const struct rdb_item *item)
 {
@@ -108,7 +139,7 @@ aux_meet(struct tally *tally, const struct rdb_item *item)
         slice_equal(item->name, SLICE("valkey-ver"))) {
         text_copy(tally->server_version, sizeof(tally->server_version), item->value);
     } else if (slice_equal(item->name, SLICE("ctime"))) {
-        text_copy(tally->ctime, sizeof(tally->ctime), item->value);
+        time_show(tally->ctime, sizeof(tally->ctime), item->value);
     } else if (slice_equal(item->name, SLICE("tessera-index"))) {
         tally->has_index_field = true;
     }
@@ -129,12 +160,7 @@ item_meet(struct walk *walk, const struct rdb_item *item)
         walk->db = item->db;
         break;
     case RDB_ITEM_FUNCTION:
-        tally->function_count++;
-        if (item->is_old_function) {
-            check_problem(walk->check, item->offset,
-                          "functions in the form of a release candidate of 7.0, which no server "
-                          "loads");
-        }
+        library_meet(walk, item);
         break;
     case RDB_ITEM_MODULE_AUX:
         tally->module_count++;
@@ -281,9 +307,6 @@ tell_keys(struct check *check, const struct tally *tally)
         databases[used - 1] = '\0';
         check_say(check, "  keys of databases%s", databases);
     }
-    if (tally->function_count > 0) {
-        check_say(check, "  %" PRIu64 " libraries of functions", tally->function_count);
-    }
     if (tally->module_count > 0) {
         check_say(check, "  data of %" PRIu64 " modules, which are passed by", tally->module_count);
     }
@@ -312,9 +335,9 @@ tell_head(struct check *check, struct slice bytes, const struct walk *walk, bool
 }
 
 struct check_rdb
-check_rdb(struct check *check, struct slice bytes)
+check_rdb(struct check *check, struct slice bytes, struct libraries *libraries)
 {
-    struct walk walk = {.check = check};
+    struct walk walk = {.check = check, .libraries = libraries};
     uint32_t problems_before = check->problem_count;
     bool is_whole = walk_all(&walk, bytes);
     tell_head(check, bytes, &walk, is_whole);

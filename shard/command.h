@@ -312,3 +312,10 @@ int64_t command_views(const struct command *command, const struct slice *argv, u
 
 /** All ACL categories, those that follow from flags and group included. */
 uint32_t command_categories(const struct command *command);
+
+/** EVAL, EVALSHA, FCALL and the like: what they change only running their code can tell. */
+static inline bool
+command_runs_code(const struct command *command)
+{
+    return command->group == GROUP_SCRIPTING && command->key_spec_count > 0;
+}

@@ -237,7 +237,6 @@ result_sum(struct load *load)
         result->expired_count += core->expired_count;
         result->command_count += core->command_count;
         result->error_count += core->error_count;
-        result->function_count += core->function_count;
     }
     result->size = load->size;
     result->spent_ns = clock_monotonic_ns() - load->start_ns;
@@ -337,14 +336,15 @@ find_timed_rows(struct load *load, const struct command_table *commands)
 }
 
 void
-loader_start(struct shard *home, enum loader_source source, const char *path, loader_done_fn *done,
-             void *context)
+loader_start(struct shard *home, enum loader_source source, const char *path,
+             struct libraries *libraries, loader_done_fn *done, void *context)
 {
     struct node *node = home->node;
     struct load *load = heap_alloc_lines(1, sizeof(*load));
     load->home = home;
     load->is_merge = source == LOADER_RDB_MERGE;
     load->source = load->is_merge ? LOADER_RDB : source;
+    load->libraries = libraries;
     load->done = done;
     load->context = context;
     load->core_count = node->shard_count;

@@ -8,6 +8,7 @@
 
 #include "core/base.h"
 
+struct libraries;
 struct mail;
 struct output;
 struct shard;
@@ -29,7 +30,6 @@ struct loader_result {
     uint64_t expired_count;      /* and were left out, since their time was over */
     uint64_t command_count;      /* played from AOF files */
     uint64_t error_count;        /* of these, answered with an error */
-    uint64_t function_count;     /* function libraries, which are kept nowhere */
     uint64_t cut_size;           /* bytes of AOF files that were set aside by recovery */
     uint64_t ticket_next;        /* above all tickets in the files; node->ticket_next has it too */
     uint64_t size;               /* of all files */
@@ -41,10 +41,12 @@ struct loader_result {
 typedef void loader_done_fn(void *context, const struct loader_result *result);
 
 /** Load into the keyspaces of all cores, which are empty, or hold what the caller wants to add to.
- * No other load is under way, no client has commands under way, all journals are off. Returns at
- * once, the work is loader_step()'s; done() follows, also after errors. Home core (any core). */
+ * Libraries of functions go into `libraries`, of which the same holds; the home core's until
+ * done(). No other load is under way, no client has commands under way, all journals are off.
+ * Returns at once, the work is loader_step()'s; done() follows, also after errors. Home core (any
+ * core). */
 void loader_start(struct shard *home, enum loader_source source, const char *path,
-                  loader_done_fn *done, void *context);
+                  struct libraries *libraries, loader_done_fn *done, void *context);
 
 /** Work on this core's part until `until_ns` or a few milliseconds. True: more can be done now.
  * Each core, as background work, while shard->loader is not NULL. */

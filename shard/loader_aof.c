@@ -324,22 +324,36 @@ joint_step(struct loader *loader)
 
 /* ---- commands ---- */
 
+/** FUNCTION, which this server does not carry out: the home core keeps the libraries. */
 static bool
-is_home(const struct loader *loader)
+meet_function(struct loader *loader, const struct aof_item *item)
 {
-    return loader->shard == loader->load->home;
-}
-
-static bool
-meet_unknown(struct loader *loader, const struct aof_item *item)
-{
-    if (slice_is_word(item->argv[0], "function")) {
-        loader->function_count += is_home(loader);
+    if (!loader_is_home(loader)) {
         return true;
     }
+    const char *error = libraries_apply(loader->load->libraries, item->argv, item->argc);
+    loader->command_count++;
+    if (error == NULL) {
+        return true;
+    }
+    struct request request = {.argv = item->argv, .argc = item->argc};
+    struct reply reply;
+    reply_create(&reply, &loader->output, 2);
+    reply_error(&reply, error);
+    return command_failed(loader, &request, item->offset, &loader->output);
+}
+
+/** A command that is not carried out here, known (EVAL and the like) or not. */
+static bool
+meet_foreign(struct loader *loader, const struct aof_item *item, const struct command *command)
+{
+    if (slice_is_word(item->argv[0], "function")) {
+        return meet_function(loader, item);
+    }
     return load_fail(loader->load, -ENOTSUP, loader_file(loader), loader->aof_start + item->offset,
-                     "the command '%.*s' is not known here, and so what it changed is not either",
-                     (int)MIN(item->argv[0].size, 64), item->argv[0].data);
+                     "the command '%.*s' %s, and so what it changed is not known either",
+                     (int)MIN(item->argv[0].size, 64), item->argv[0].data,
+                     command == NULL ? "is not known here" : "runs code, which is not done here");
 }
 
 static bool
@@ -374,7 +388,7 @@ meet_many_keys(struct loader *loader, const struct aof_item *item, struct reques
     bool has_keys = view_set_create(&set, shard, request);
     bool is_good = true;
     if (!has_keys) {
-        is_good = !is_home(loader) || play_own(loader, item, request);
+        is_good = !loader_is_home(loader) || play_own(loader, item, request);
     } else if (command->grows != NULL && command->grows(item->argv, item->argc)) {
         is_good = joint_begin(loader, item, request, NULL);
     } else if (!set.is_one_owner && (command->flags & CMD_BLOCKING) != 0) {
@@ -434,8 +448,8 @@ meet_command(struct loader *loader, const struct aof_item *item)
         return request.owner != shard->index || !is_changing(command) ||
                play_own(loader, item, &request);
     }
-    if (UNLIKELY(command == NULL)) {
-        return meet_unknown(loader, item);
+    if (UNLIKELY(command == NULL || command->group == GROUP_SCRIPTING)) {
+        return meet_foreign(loader, item, command);
     }
     if (command == load->select) {
         return meet_select(loader, item);

@@ -9,6 +9,7 @@
 #include "net/output.h"
 #include "persist/aof_manifest.h"
 #include "persist/aof_reader.h"
+#include "persist/libraries.h"
 #include "persist/rdb_file_read.h"
 #include "persist/recovery.h"
 #include "shard/lane.h"
@@ -79,7 +80,8 @@ struct load {
     /* ---- fixed while a phase lasts ---- */
     struct shard *home;
     enum loader_source source;
-    bool is_merge; /* keys take the place of those that are there */
+    bool is_merge;               /* keys take the place of those that are there */
+    struct libraries *libraries; /* the home core's */
     loader_done_fn *done;
     void *context;
     enum load_phase phase;
@@ -187,13 +189,19 @@ struct loader {
     uint64_t expired_count;
     uint64_t command_count;
     uint64_t error_count;
-    uint64_t function_count;
 };
 
 static inline bool
 load_has_failed(struct load *load)
 {
     return atomic_load_explicit(&load->is_failed, memory_order_relaxed);
+}
+
+/** The home core speaks for all where everybody meets the same. */
+static inline bool
+loader_is_home(const struct loader *loader)
+{
+    return loader->shard == loader->load->home;
 }
 
 static inline struct load_file *

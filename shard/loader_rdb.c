@@ -17,7 +17,7 @@
  * parallel all the same. Without an index everybody walks everything.
  *
  * Keys go into the keyspace in batches: values are built first, while slots and buckets are on
- * their way into the cache.
+ * their way into the cache. Libraries of functions are the home core's.
  *
  * Invariant: a key is put by its owner, in the walk that met it, once; whoever finds it there
  * already has met it twice in the file.
@@ -181,11 +181,23 @@ key_meet(struct loader *loader, const struct rdb_item *item)
 
 /* ---- items ---- */
 
-/** The home core speaks for all where the file is walked by everybody. */
+/** A library of functions: the home core keeps it. */
 static bool
-is_speaker(const struct loader *loader)
+library_meet(struct loader *loader, const struct rdb_item *item)
 {
-    return loader->shard == loader->load->home;
+    struct load *load = loader->load;
+    if (item->is_old_function) {
+        return load_fail(load, -EBADMSG, loader_file(loader), item->offset,
+                         "it holds functions in the form of a release candidate of 7.0");
+    }
+    if (!loader_is_home(loader) || libraries_put(load->libraries, item->value, load->is_merge)) {
+        return true;
+    }
+    struct slice name = library_name(item->value);
+    return load_fail(load, -EBADMSG, loader_file(loader), item->offset,
+                     "the library of functions '%.*s' is there twice: the file is damaged, or it "
+                     "was not written by a server",
+                     (int)MIN(name.size, 64), name.data);
 }
 
 static bool
@@ -205,12 +217,11 @@ item_meet(struct loader *loader, const struct rdb_item *item)
         loader->db = (uint16_t)item->db;
         return true;
     case RDB_ITEM_FUNCTION:
-        if (item->is_old_function) {
+        if (loader->stage != STAGE_RDB_WHOLE) {
             return load_fail(load, -EBADMSG, loader_file(loader), item->offset,
-                             "it holds functions in the form of a release candidate of 7.0");
+                             "a library of functions stands among the keys of a chunk");
         }
-        loader->function_count += is_speaker(loader);
-        return true;
+        return library_meet(loader, item);
     case RDB_ITEM_DAMAGED:
         return load_fail(load, -EBADMSG, loader_file(loader), item->offset, "%s", item->why);
     case RDB_ITEM_AUX:
@@ -270,6 +281,21 @@ chunk_find(struct loader *loader)
     return false;
 }
 
+/** What stands in front of the chunks. */
+static void
+head_walk(struct loader *loader, struct slice bytes)
+{
+    struct rdb_file_reader reader;
+    struct rdb_item item;
+    rdb_file_reader_create(&reader, bytes, false);
+    bool is_good = true;
+    while (is_good && rdb_file_next(&reader, &item) &&
+           item.offset < loader_file(loader)->index.head_size) {
+        is_good = item.kind != RDB_ITEM_FUNCTION || library_meet(loader, &item);
+    }
+    rdb_file_reader_destroy(&reader);
+}
+
 void
 loader_rdb_open(struct loader *loader)
 {
@@ -278,10 +304,13 @@ loader_rdb_open(struct loader *loader)
     if (file->has_index) {
         loader->stage = STAGE_RDB_OWN;
         loader->chunk_index = 0;
+        if (loader_is_home(loader)) {
+            head_walk(loader, bytes);
+        }
         return;
     }
     loader->stage = STAGE_RDB_WHOLE;
-    bool is_summing = is_speaker(loader) && loader->shard->config->rdbchecksum;
+    bool is_summing = loader_is_home(loader) && loader->shard->config->rdbchecksum;
     rdb_file_reader_create(&loader->rdb, bytes, is_summing);
     reader_begin(loader, rdb_file_version(bytes));
 }

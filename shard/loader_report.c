@@ -147,11 +147,11 @@ load_log_end(struct load *load)
 {
     struct log *log = load->home->node->log;
     const struct loader_result *result = &load->result;
-    if (result->function_count > 0) {
+    if (load->libraries->count > 0) {
         log_write(log, LOG_WARNING_LEVEL,
-                  "The files hold %llu function libraries, which this server cannot run: they are "
-                  "left out",
-                  (unsigned long long)result->function_count);
+                  "Libraries of functions: %u. They are kept, and written again with the data, but "
+                  "this server cannot run them",
+                  load->libraries->count);
     }
     if (result->error_count > 0) {
         log_write(log, LOG_WARNING_LEVEL, "%llu commands of the files were answered with an error",

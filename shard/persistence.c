@@ -31,6 +31,45 @@
 
 /* ---- the internal command ---- */
 
+static uint64_t
+key_count(const struct shard *shard)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < shard->keyspace.database_count; i++) {
+        count += shard->keyspace.databases[i].key_count;
+    }
+    return count;
+}
+
+/** The log was decided upon before the shards were closed, and CONFIG SET may have closed them
+ * first: what it has made of the log is the same at all of them. */
+static void
+cut_log(struct shard *shard, struct cut *cut)
+{
+    bool is_there = shard->aof != NULL && !shard->aof->is_closing;
+    switch (cut->log) {
+    case LOG_STAYS:
+        break;
+    case LOG_CUTS:
+        if (is_there) {
+            journal_cut(shard, NULL);
+        }
+        if (is_there && shard->index == 0) {
+            cut->generation = shard->aof->generation;
+        }
+        break;
+    case LOG_BEGINS:
+        if (!shard->config->appendonly) {
+            break;
+        }
+        if (cut->job != NULL && shard->index == 0) {
+            logs_begin(shard->persistence, false); /* a base; else all is prepared */
+        }
+        aof_start(shard, cut->generation);
+        break;
+    }
+}
+
 static void
 cut_part(struct part *part)
 {
@@ -48,23 +87,10 @@ cut_part(struct part *part)
         journal_suspend(shard, false);
         shard->clock_mask = -1;
     }
-    switch (cut->log) {
-    case LOG_STAYS:
-        break;
-    case LOG_CUTS:
-        journal_cut(shard, NULL);
-        if (shard->index == 0) {
-            cut->generation = shard->aof->generation;
-        }
-        break;
-    case LOG_BEGINS:
-        aof_start(shard, cut->generation);
-        break;
-    case LOG_ENDS:
-        aof_stop(shard);
-        break;
-    }
+    cut_log(shard, cut);
     if (cut->job != NULL) {
+        atomic_fetch_add_explicit(&cut->key_count, key_count(shard), memory_order_relaxed);
+        atomic_store_explicit(&shard->told.saved_key_count, 0, memory_order_relaxed);
         snapshot_cut(shard, cut->job);
     }
     shard_tell(shard);
@@ -222,10 +248,20 @@ is_log_ending(const struct persistence *persistence)
            !persistence->node->is_loading;
 }
 
+/** Has a command asked for the snapshot that waits for it? Then its answer is all that a failure
+ * changes: writes go on, as redis-server has it. */
+static bool
+is_waited_for(const struct persistence *persistence)
+{
+    return persistence->save_part != NULL || persistence->reload_part != NULL ||
+           persistence->is_last_save;
+}
+
 static void
 begin_snapshot(struct persistence *persistence)
 {
     persistence->is_save_scheduled = false;
+    persistence->save_count += persistence->reload_part == NULL && !persistence->is_last_save;
     persistence->save_try_ms = persistence->shard->now_ms;
     save_begin(persistence, SAVE_SNAPSHOT, LOG_STAYS);
 }
@@ -234,9 +270,12 @@ static void
 begin_rewrite(struct persistence *persistence)
 {
     persistence->is_rewrite_scheduled = false;
+    persistence->rewrite_count++;
     enum log_change log = LOG_STAYS;
     if (persistence->logs.is_on) {
         log = LOG_CUTS;
+        /* What the manifest names is gone: the next one begins with the new base. */
+        persistence->logs.is_listed &= !persistence->logs.is_lost;
     } else if (persistence->is_log_wanted) {
         log = LOG_BEGINS;
     }
@@ -281,10 +320,12 @@ snapshot_saved(struct persistence *persistence, int error)
 {
     struct save *save = &persistence->save;
     int64_t now_ms = persistence->shard->now_ms;
-    persistence->has_save_failed = error != 0;
-    persistence->last_save_time_s = (now_ms - save->start_ms + 999) / 1000;
+    if (!is_waited_for(persistence) && error != -ECANCELED) {
+        persistence->last_save_time_s = now_ms / 1000 - save->start_ms / 1000;
+        persistence->has_save_failed = error != 0;
+    }
     if (error == 0) {
-        persistence->save_count += persistence->reload_part == NULL;
+        persistence->has_save_failed = false;
         persistence->last_save_s = now_ms / 1000;
         persistence->saved_change_count = save->start_change_count;
     }
@@ -316,10 +357,12 @@ static void
 base_saved(struct persistence *persistence, int error)
 {
     struct save *save = &persistence->save;
+    if (error == -ECANCELED) {
+        return; /* the log has been switched off meanwhile, or the server ends */
+    }
     persistence->has_rewrite_failed = error != 0;
-    persistence->last_rewrite_time_s = (persistence->shard->now_ms - save->start_ms + 999) / 1000;
+    persistence->last_rewrite_time_s = persistence->shard->now_ms / 1000 - save->start_ms / 1000;
     if (error == 0) {
-        persistence->rewrite_count++;
         persistence->rewrite_failure_count = 0;
     } else {
         persistence->rewrite_failure_count++;
@@ -504,7 +547,8 @@ reload_emptied(struct persistence *persistence, int32_t result)
         return; /* persistence_tick() waits for the log to be written */
     }
     loader_start(persistence->shard, persistence->is_reload_merging ? LOADER_RDB_MERGE : LOADER_RDB,
-                 persistence->shard->config->dbfilename, reload_loaded, persistence);
+                 persistence->shard->config->dbfilename, &persistence->libraries, reload_loaded,
+                 persistence);
 }
 
 /** DEBUG LOADAOF: all that was logged is in the files. */
@@ -524,12 +568,16 @@ reload_log_tick(struct persistence *persistence)
     persistence->is_reload_log = false;
     snprintf(name, sizeof(name), "%s.manifest", persistence->shard->config->appendfilename);
     persistence_log_path(persistence, name, path);
-    loader_start(persistence->shard, LOADER_AOF_MANIFEST, path, reload_loaded, persistence);
+    loader_start(persistence->shard, LOADER_AOF_MANIFEST, path, &persistence->libraries,
+                 reload_loaded, persistence);
 }
 
 static void
 reload_go_on(struct persistence *persistence)
 {
+    if (persistence->is_reload_flushing) {
+        libraries_clear(&persistence->libraries);
+    }
     persistence->cut =
         (struct cut){.begins_load = true, .is_flush = persistence->is_reload_flushing};
     persistence_cut(persistence, reload_emptied);
@@ -630,6 +678,7 @@ void
 persistence_tick(struct persistence *persistence)
 {
     logs_tick(persistence);
+    folder_tick(persistence);
     if (persistence->is_reload_log && persistence->cut_done == NULL) {
         reload_log_tick(persistence);
     }
@@ -669,6 +718,17 @@ persistence_configure(struct persistence *persistence, const struct config *old)
 }
 
 void
+persistence_flushed(struct persistence *persistence)
+{
+    bool is_saving =
+        persistence->save.state != SAVE_IDLE && persistence->save.kind == SAVE_SNAPSHOT;
+    if (is_saving && !is_waited_for(persistence)) {
+        save_cancel(persistence);
+    }
+    persistence->is_save_scheduled |= persistence->shard->config->save.count > 0;
+}
+
+void
 persistence_tick_end(struct persistence *persistence)
 {
     logs_tick(persistence);
@@ -679,7 +739,8 @@ persistence_is_working(const struct persistence *persistence)
 {
     const struct save *save = &persistence->save;
     return save->state == SAVE_OPENING || save->state == SAVE_ENDING ||
-           persistence->logs.is_task_running || persistence->logs.open_count > 0;
+           persistence->logs.is_task_running || persistence->logs.open_count > 0 ||
+           persistence->logs.look != NULL;
 }
 
 bool
@@ -688,7 +749,7 @@ persistence_is_waiting(const struct persistence *persistence)
     const struct logs *logs = &persistence->logs;
     return is_busy(persistence) || persistence->is_save_scheduled ||
            persistence->is_rewrite_scheduled || logs->repairs != NULL || logs->tasks != NULL ||
-           persistence->shard->config->save.count > 0;
+           logs->is_lost || logs->look != NULL || persistence->shard->config->save.count > 0;
 }
 
 void
@@ -740,6 +801,7 @@ persistence_delete(struct persistence *persistence)
 {
     save_abandon(persistence);
     logs_destroy(persistence);
+    libraries_clear(&persistence->libraries);
     output_destroy(&persistence->output);
     heap_free(persistence);
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "shard/loader.h"
 #include "shard/shard.h"
 
 struct mail;
@@ -36,6 +37,10 @@ bool persistence_is_waiting(const struct persistence *persistence);
 /** MAIL_SNAPSHOT, and MAIL_AOF for core 0. */
 void persistence_receive(struct persistence *persistence, struct mail *mail);
 
+/** FLUSHALL: a snapshot that is being written has what is gone now, and is given up. With save
+ * points another one begins, so that no file brings it back. Core 0, under closed shards. */
+void persistence_flushed(struct persistence *persistence);
+
 /** SIGTERM and SIGINT, as SHUTDOWN without options. */
 void persistence_shutdown(struct persistence *persistence, uint32_t flags);
 
@@ -57,9 +62,42 @@ const char *persistence_background_save(struct persistence *persistence, bool ma
                                         bool *is_scheduled);
 const char *persistence_rewrite(struct persistence *persistence, bool *is_scheduled);
 int64_t persistence_last_save_s(const struct persistence *persistence);
-/** INFO's section, NUL-terminated. Returns its size. */
+
+/** What INFO tells of it, but for what the shards tell themselves. */
+struct persistence_facts {
+    bool is_known; /* false: there is no persistence */
+    bool is_loading;
+    bool has_progress;
+    bool is_saving;
+    bool is_rewriting;
+    bool is_rewrite_scheduled;
+    bool has_save_failed;
+    bool has_rewrite_failed;
+    bool has_log;
+    bool has_log_failed;
+    struct loader_progress progress;
+    int64_t spent_s;         /* on what is being written; -1: nothing is */
+    uint64_t save_key_total; /* keys that are being written */
+    uint64_t saved_change_count;
+    int64_t last_save_s;
+    int64_t last_save_time_s;
+    uint64_t save_count;
+    uint64_t loaded_expired_count;
+    uint64_t loaded_key_count;
+    int64_t last_rewrite_time_s;
+    uint64_t rewrite_count;
+    uint64_t rewrite_failure_count;
+    uint64_t log_start_size;
+    uint64_t log_base_size;
+};
+
+void persistence_facts(const struct persistence *persistence, struct persistence_facts *facts);
+
+/** INFO's section, NUL-terminated. Returns its size. Any core; all shards have just told
+ * (shard_tell()). */
 #define PERSISTENCE_INFO_SIZE_MAX 4096
-size_t persistence_info(const struct persistence *persistence, char *out, size_t size);
+size_t persistence_facts_show(const struct persistence_facts *facts, const struct node *node,
+                              char *out, size_t size);
 
 /** A flush or swap with all that was in one EXEC with it, as text: shard 0's log has ended a
  * generation before it and begins one behind it, as all other shards' do. `bytes` becomes

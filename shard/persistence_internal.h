@@ -1,7 +1,7 @@
 /*
  * persistence_internal.h: what the rooms of persistence share: persistence (who asks for what, and
  * when), persistence_save (a snapshot from cut to rename), persistence_log (which files the log
- * has), persistence_load (the start).
+ * has), persistence_folder (are they still there), persistence_load (the start).
  */
 #pragma once
 
@@ -9,6 +9,7 @@
 #include "core/ring.h"
 #include "net/output.h"
 #include "persist/aof_manifest.h"
+#include "persist/libraries.h"
 #include "shard/aof.h"
 #include "shard/command.h"
 #include "shard/lane.h"
@@ -37,7 +38,6 @@ enum log_change {
     LOG_STAYS,
     LOG_CUTS,   /* the next file */
     LOG_BEGINS, /* there was none */
-    LOG_ENDS,
 };
 
 /** What all shards do at one instant, closed; the `shared` of the internal command's parts. */
@@ -49,6 +49,7 @@ struct cut {
     bool begins_load;    /* deadlines do not count from now on */
     bool ends_load;
     _Atomic uint64_t change_count; /* of all shards, as of the cut */
+    _Atomic uint64_t key_count;    /* if there is a job */
 };
 
 typedef void persistence_done_fn(struct persistence *persistence, int32_t result);
@@ -66,8 +67,13 @@ struct save {
     struct snapshot_job *job;
     uint32_t over_count; /* parts */
     int fd;
+    bool is_cancelled;
     bool has_checksum;
     bool is_commands; /* a base without preamble */
+    /** Libraries of functions: between the head and the first chunk. */
+    struct rdb_writer libraries;
+    char data_folder[FILE_PATH_SIZE_MAX]; /* `dir` */
+    bool has_returned;                    /* it was gone, and is there again */
     char temporary[FILE_PATH_SIZE_MAX];
     char path[FILE_PATH_SIZE_MAX];
     struct file_work work;
@@ -76,6 +82,7 @@ struct save {
     uint64_t used_memory;
     uint64_t written_size;
     uint64_t written_key_count;
+    uint64_t key_total; /* that are to be written */
     char folder[FILE_PATH_SIZE_MAX];
     uint64_t cut_generation; /* SAVE_BASE: the log's files from here on stay */
     uint64_t cut_log_size;
@@ -96,8 +103,11 @@ struct log_repair {
     struct file_work work;
     uint16_t shard;
     uint64_t size;
+    char data_folder[FILE_PATH_SIZE_MAX];
+    char folder[FILE_PATH_SIZE_MAX];
     char path[FILE_PATH_SIZE_MAX];
     bool is_running;
+    bool was_missing; /* the file is gone, and its place is taken by an empty one */
 };
 
 /** The manifest with a new base, and what it replaces. */
@@ -132,6 +142,7 @@ struct logs {
     bool is_on;
     bool is_listed; /* the manifest names the files: not before the first base is there */
     bool is_ending;
+    bool is_lost;        /* somebody has removed its files; writes are refused until a rewrite */
     uint32_t open_count; /* shards whose log has not ended */
     uint64_t generation; /* of the newest files that were asked for */
     uint64_t cut_count;  /* since the logs began */
@@ -151,6 +162,8 @@ struct logs {
     uint64_t base_size;  /* of the log behind the last rewrite or load */
     uint64_t start_size; /* bytes in the files when the shards' counters began */
     int last_error;
+    struct folder_look *look; /* is being looked whether the files are there */
+    int64_t look_ms;          /* when that is done next */
 };
 
 struct persistence {
@@ -163,6 +176,9 @@ struct persistence {
     struct cut cut;
     persistence_done_fn *cut_done;
     struct request cut_request;
+    /** Of functions: what the files held, kept for the files to come. Nothing else here changes
+     * them, and no load runs while a file is written. */
+    struct libraries libraries;
     /* ---- what goes on ---- */
     struct save save;
     struct logs logs;
@@ -233,6 +249,8 @@ void save_abandon(struct persistence *persistence);
 
 /** The logs begin in generation logs.generation, at a cut that is about to come. */
 void logs_begin(struct persistence *persistence, bool is_listed);
+/** What logs_begin() would begin with. */
+uint64_t logs_next_generation(const struct persistence *persistence);
 /** New files for all shards from `generation` on. */
 void logs_add(struct persistence *persistence, uint64_t generation, char *bytes, size_t size);
 void logs_tick(struct persistence *persistence);
@@ -244,6 +262,15 @@ void logs_rebase(struct persistence *persistence, uint64_t generation);
 void logs_base_name(const struct persistence *persistence, bool is_commands,
                     char path[FILE_PATH_SIZE_MAX]);
 void logs_destroy(struct persistence *persistence);
+/** Its files are gone: writes are refused until others are there. */
+void logs_lose(struct persistence *persistence);
+/** They are there. */
+void logs_found(struct persistence *persistence);
+
+/* ---- persistence_folder.c ---- */
+
+/** Now and then: look for the log's files, and have them written anew if they are gone. */
+void folder_tick(struct persistence *persistence);
 
 /* ---- persistence_load.c ---- */
 

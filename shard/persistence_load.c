@@ -143,7 +143,8 @@ load_log(struct persistence *persistence)
         load_failed(persistence, strerror(-rc));
         return;
     }
-    loader_start(persistence->shard, LOADER_AOF_MANIFEST, path, loaded, persistence);
+    loader_start(persistence->shard, LOADER_AOF_MANIFEST, path, &persistence->libraries, loaded,
+                 persistence);
 }
 
 static void
@@ -154,7 +155,8 @@ load_begin(struct persistence *persistence, int32_t result)
     if (config->appendonly) {
         load_log(persistence);
     } else if (file_exists(config->dbfilename)) {
-        loader_start(persistence->shard, LOADER_RDB, config->dbfilename, loaded, persistence);
+        loader_start(persistence->shard, LOADER_RDB, config->dbfilename, &persistence->libraries,
+                     loaded, persistence);
     } else {
         go_on(persistence);
     }

@@ -36,6 +36,9 @@
 
 /** What one task's file work needs and brings: built on core 0, carried out on the file thread. */
 struct log_task_files {
+    char data_folder[FILE_PATH_SIZE_MAX]; /* `dir` */
+    bool was_stored;                      /* the manifest has been on disk before */
+    bool is_lost;                         /* and is gone: the new one waits for a new base */
     char folder[FILE_PATH_SIZE_MAX];
     char temporary[FILE_PATH_SIZE_MAX];
     char manifest_path[FILE_PATH_SIZE_MAX];
@@ -119,7 +122,7 @@ log_settle(struct persistence *persistence)
 {
     struct logs *logs = &persistence->logs;
     struct node *node = persistence->node;
-    bool is_failed = logs->task_retry_ms != 0;
+    bool is_failed = logs->task_retry_ms != 0 || logs->is_lost;
     for (uint32_t i = 0; i < node->shard_count; i++) {
         is_failed |= logs->shards[i].is_failed;
     }
@@ -129,6 +132,20 @@ log_settle(struct persistence *persistence)
         log_write(node->log, LOG_WARNING_LEVEL,
                   "AOF write error looks solved. Writes are accepted again.");
     }
+}
+
+void
+logs_lose(struct persistence *persistence)
+{
+    persistence->logs.is_lost = true;
+    log_trouble(persistence, -ENOENT, "its files are gone");
+}
+
+void
+logs_found(struct persistence *persistence)
+{
+    persistence->logs.is_lost = false;
+    log_settle(persistence);
 }
 
 /* ---- new files for all shards ---- */
@@ -157,8 +174,10 @@ task_files_new(struct persistence *persistence, const struct log_task *task)
     uint32_t count = persistence->node->shard_count;
     struct log_task_files *files = heap_alloc(sizeof(*files) + count * sizeof(files->shards[0]));
     memset(files, 0, sizeof(*files) + count * sizeof(files->shards[0]));
+    snprintf(files->data_folder, sizeof(files->data_folder), "%s", persistence->shard->config->dir);
     persistence_log_folder(persistence, files->folder);
     manifest_paths(persistence, files->manifest_path, files->temporary);
+    files->was_stored = logs->is_listed && logs->manifest.count > 0;
     aof_manifest_copy(&files->manifest, &logs->manifest);
     files->count = count;
     uint64_t seq = logs->manifest.seq_last;
@@ -212,7 +231,11 @@ static int32_t
 run_task(void *context)
 {
     struct log_task_files *files = context;
-    int rc = folder_make(files->folder);
+    int rc = folder_return(files->data_folder);
+    if (rc >= 0) {
+        rc = folder_make(files->folder);
+    }
+    files->is_lost = rc == 0 && files->was_stored && !file_exists(files->manifest_path);
     if (rc == 0 && files->barrier_path != NULL) {
         rc = write_barrier(files);
     }
@@ -220,7 +243,7 @@ run_task(void *context)
         files->shards[i].fd = file_open_new(files->shards[i].path);
         rc = MIN(files->shards[i].fd, 0);
     }
-    if (rc == 0 && files->text != NULL) {
+    if (rc == 0 && files->text != NULL && !files->is_lost) {
         rc = file_store(files->temporary, files->manifest_path, files->text, files->text_size);
     }
     return rc < 0 ? rc : folder_sync(files->folder);
@@ -283,6 +306,10 @@ task_done(struct persistence *persistence, int32_t result)
         file_open_at(persistence, i, files->shards[i].name, files->shards[i].fd);
         files->shards[i].name = NULL;
         files->shards[i].fd = -1;
+    }
+    if (files->is_lost) {
+        logs->is_listed = false;
+        logs_lose(persistence);
     }
     task_files_delete(files);
     logs->tasks = task->next;
@@ -364,6 +391,12 @@ forget_files(struct logs *logs, uint32_t shard_count)
     }
 }
 
+uint64_t
+logs_next_generation(const struct persistence *persistence)
+{
+    return persistence->logs.manifest.generation_last + 2;
+}
+
 void
 logs_begin(struct persistence *persistence, bool is_listed)
 {
@@ -371,9 +404,10 @@ logs_begin(struct persistence *persistence, bool is_listed)
     forget_files(logs, persistence->node->shard_count);
     logs->is_on = true;
     logs->is_listed = is_listed;
+    logs->is_lost = false;
     logs->open_count = persistence->node->shard_count;
     /* The files themselves are asked for at the cut: aof_start(). */
-    logs->generation = logs->manifest.generation_last + 2;
+    logs->generation = logs_next_generation(persistence);
     logs->cut_count = 0;
 }
 
@@ -431,6 +465,7 @@ base_done(struct persistence *persistence, int32_t result)
         logs->start_size += base->base_size - base->cut_size;
         log_write(persistence->node->log, LOG_NOTICE_LEVEL,
                   "Background AOF rewrite finished successfully");
+        logs_found(persistence);
     }
     base_delete(base);
     persistence_saved(persistence, SAVE_BASE, result);
@@ -511,8 +546,20 @@ file_name(const struct log_shard *shard, uint64_t number)
 static int32_t
 run_repair(void *context)
 {
-    const struct log_repair *repair = context;
-    int rc = file_truncate(repair->path, repair->size);
+    struct log_repair *repair = context;
+    int rc = folder_return(repair->data_folder);
+    if (rc >= 0) {
+        rc = folder_make(repair->folder);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    rc = file_truncate(repair->path, repair->size);
+    repair->was_missing = rc == -ENOENT;
+    if (repair->was_missing) {
+        /* What was in it is nowhere but in memory; the writer goes on until all is written anew. */
+        return file_open_new(repair->path);
+    }
     return rc < 0 ? rc : file_open_write(repair->path);
 }
 
@@ -537,6 +584,9 @@ repair_done(struct ring_op *op, int32_t result)
         log_trouble(persistence, result, "truncate");
         return;
     }
+    if (repair->was_missing) {
+        logs_lose(persistence);
+    }
     struct aof_mail *mail = heap_alloc(sizeof(*mail));
     *mail = (struct aof_mail){.kind = AOF_MAIL_RESTART, .fd = result, .size = repair->size};
     router_post(persistence->shard->router, repair->shard, MAIL_AOF, &mail->mail);
@@ -551,6 +601,9 @@ shard_failed(struct persistence *persistence, const struct aof_mail *mail)
     struct log_shard *shard = &logs->shards[mail->shard];
     struct log_repair *repair = heap_alloc(sizeof(*repair));
     *repair = (struct log_repair){.next = logs->repairs, .shard = mail->shard, .size = mail->size};
+    snprintf(repair->data_folder, sizeof(repair->data_folder), "%s",
+             persistence->shard->config->dir);
+    persistence_log_folder(persistence, repair->folder);
     persistence_log_path(persistence, file_name(shard, mail->file_number), repair->path);
     logs->repairs = repair;
     shard->is_failed = true;
@@ -567,6 +620,7 @@ shard_closed(struct persistence *persistence)
     ASSERT(logs->open_count > 0);
     if (--logs->open_count == 0) {
         logs->is_ending = false;
+        logs->is_lost = false;
         forget_files(logs, persistence->node->shard_count);
         log_settle(persistence);
     }

@@ -28,7 +28,7 @@
 static uint64_t
 start_offset(const struct save *save)
 {
-    return save->is_commands ? 0 : RDB_HEAD_SIZE;
+    return (save->is_commands ? 0 : RDB_HEAD_SIZE) + save->libraries.size;
 }
 
 static void
@@ -40,6 +40,7 @@ save_over(struct persistence *persistence, int error)
         snapshot_job_delete(save->job);
         save->job = NULL;
     }
+    rdb_writer_destroy(&save->libraries);
     if (save->fd >= 0) {
         close(save->fd);
         save->fd = -1;
@@ -120,6 +121,7 @@ write_ends(const struct save *save)
                               .used_memory = save->used_memory,
                               .is_aof_base = save->kind == SAVE_BASE,
                           });
+    rdb_write_bytes(&head, rdb_writer_bytes(&save->libraries));
     uint64_t end = atomic_load(&job->end_offset);
     rdb_write_tail(&tail, chunks, chunk_count, rdb_writer_bytes(&head), end, save->has_checksum);
     int rc = write_at(save->fd, &head, 0);
@@ -137,7 +139,7 @@ static int32_t
 run_end(void *context)
 {
     struct save *save = context;
-    int rc = save->is_commands ? 0 : write_ends(save);
+    int rc = save->is_commands ? write_at(save->fd, &save->libraries, 0) : write_ends(save);
     return rc < 0 ? rc : file_replace(save->temporary, save->path);
 }
 
@@ -187,6 +189,7 @@ cut_done(struct persistence *persistence, int32_t result)
     (void)result;
     save->state = SAVE_WALKING;
     save->start_change_count = atomic_load(&persistence->cut.change_count);
+    save->key_total = atomic_load(&persistence->cut.key_count);
     save->cut_generation = persistence->cut.generation;
     save->cut_log_size = persistence_log_size(persistence);
     if (save->over_count == save->job->shard_count) {
@@ -208,12 +211,27 @@ open_done(struct persistence *persistence, int32_t result)
     struct shard *shard = persistence->shard;
     const struct config *config = shard->config;
     save->fd = result;
+    if (save->is_cancelled && result >= 0) {
+        save_over(persistence, -ECANCELED);
+        return;
+    }
+    if (save->has_returned) {
+        log_write(persistence->node->log, LOG_WARNING_LEVEL,
+                  "The folder %s was gone, and is there again: files are written there",
+                  save->data_folder);
+    }
     if (result < 0) {
         log_write(persistence->node->log, LOG_WARNING_LEVEL,
                   "Failed opening the temp RDB file %s for saving: %s", save->temporary,
                   strerror(-result));
         save_over(persistence, result);
         return;
+    }
+    rdb_writer_create(&save->libraries, config->rdbcompression && !save->is_commands);
+    if (save->is_commands) {
+        libraries_write_commands(&persistence->libraries, &save->libraries);
+    } else {
+        libraries_write_records(&persistence->libraries, &save->libraries);
     }
     struct snapshot_job *job = snapshot_job_new(shard->node->shard_count, start_offset(save));
     save->job = job;
@@ -230,8 +248,7 @@ open_done(struct persistence *persistence, int32_t result)
     save->state = SAVE_CUTTING;
     persistence->cut.job = job;
     if (persistence->cut.log == LOG_BEGINS) {
-        logs_begin(persistence, false);
-        persistence->cut.generation = persistence->logs.generation;
+        persistence->cut.generation = logs_next_generation(persistence);
     }
     persistence_cut(persistence, cut_done);
 }
@@ -241,6 +258,11 @@ static int32_t
 run_open(void *context)
 {
     struct save *save = context;
+    int returned = folder_return(save->data_folder);
+    if (returned < 0) {
+        return returned;
+    }
+    save->has_returned = returned > 0;
     if (save->kind == SAVE_BASE) {
         int rc = folder_make(save->folder);
         if (rc < 0) {
@@ -261,10 +283,14 @@ save_begin(struct persistence *persistence, enum save_kind kind, enum log_change
     save->kind = kind;
     save->job = NULL;
     save->fd = -1;
+    save->is_cancelled = false;
     save->is_commands = kind == SAVE_BASE && !config->aof_use_rdb_preamble;
     save->has_checksum = config->rdbchecksum;
     save->start_ms = persistence->shard->now_ms;
     save->used_memory = persistence_memory_used(persistence);
+    save->has_returned = false;
+    save->key_total = 0;
+    snprintf(save->data_folder, sizeof(save->data_folder), "%s", config->dir);
     persistence->cut = (struct cut){.log = log};
     if (kind == SAVE_BASE) {
         char name[FILE_PATH_SIZE_MAX];
@@ -286,6 +312,7 @@ void
 save_cancel(struct persistence *persistence)
 {
     struct save *save = &persistence->save;
+    save->is_cancelled = true;
     if (save->job != NULL && save->state != SAVE_ENDING) {
         atomic_store(&save->job->is_given_up, true);
     }
@@ -301,6 +328,7 @@ save_abandon(struct persistence *persistence)
     if (save->job != NULL) {
         snapshot_job_delete(save->job);
     }
+    rdb_writer_destroy(&save->libraries);
     if (save->fd >= 0) {
         close(save->fd);
         (void)unlink(save->temporary);

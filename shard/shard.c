@@ -18,7 +18,7 @@
 #include "shard/notify.h"
 #include "shard/pubsub.h"
 #include "shard/router.h"
-#include "shard/snapshot.h"
+#include "shard/snapshot_internal.h"
 #include "shard/stats.h"
 #include "shard/tracking.h"
 #include "shard/watch.h"
@@ -183,6 +183,10 @@ shard_tell(struct shard *shard)
     struct shard_told *told = &shard->told;
     atomic_store_explicit(&told->change_count, shard->change_count, memory_order_relaxed);
     atomic_store_explicit(&told->memory_size, shard->memory.used_size, memory_order_relaxed);
+    if (shard->snapshot != NULL) {
+        atomic_store_explicit(&told->saved_key_count, shard->snapshot->part->key_count,
+                              memory_order_relaxed);
+    }
     if (shard->aof != NULL) {
         aof_tell(shard);
     }

@@ -67,7 +67,8 @@ struct shard_told {
     _Atomic uint64_t aof_size;     /* bytes that this shard has appended to its log */
     _Atomic uint64_t aof_written_size;
     _Atomic uint64_t aof_synced_size;
-    _Atomic uint64_t memory_size; /* of the account */
+    _Atomic uint64_t memory_size;     /* of the account */
+    _Atomic uint64_t saved_key_count; /* keys that the running snapshot has written */
 };
 
 struct shard_counters {

@@ -194,9 +194,9 @@ info_part(struct part *part)
     info->cpu = shard->cpu;
     info->counters = shard->counters;
     info->memory_used_size = shard->memory.used_size;
-    info->persistence[0] = '\0';
+    shard_tell(shard);
     if (shard->persistence != NULL) {
-        (void)persistence_info(shard->persistence, info->persistence, sizeof(info->persistence));
+        persistence_facts(shard->persistence, &info->persistence);
     }
     info->memory_peak_size = shard->memory.peak_size;
     info->memory_start_size = shard->memory_start_size;

@@ -59,7 +59,7 @@ struct info_part {
     uint32_t shard_index;
     int32_t cpu;
     struct shard_counters counters;
-    char persistence[PERSISTENCE_INFO_SIZE_MAX]; /* shard 0's: INFO's section */
+    struct persistence_facts persistence; /* shard 0's */
     struct stats_sample recent;
     uint64_t cpu_used_ns;
     struct process_cpu cpu_thread;

@@ -224,8 +224,11 @@ info_cpu(const struct info_sum *sum, struct output *out)
 void
 info_persistence(const struct info_sum *sum, struct output *out)
 {
-    const char *text = sum->parts[0]->persistence;
-    output_append(out, text, strlen(text));
+    const struct persistence_facts *facts = &sum->parts[0]->persistence;
+    if (facts->is_known) {
+        char text[PERSISTENCE_INFO_SIZE_MAX];
+        output_append(out, text, persistence_facts_show(facts, sum->node, text, sizeof(text)));
+    }
 }
 
 /** A master without replicas, whose history has the process's id. */

@@ -19,6 +19,7 @@
 #include "shard/change.h"
 #include "shard/effect.h"
 #include "shard/journal.h"
+#include "shard/persistence.h"
 #include "shard/shard.h"
 
 /** call->shared of a flush: there are no keys. */
@@ -74,7 +75,6 @@ static void
 part_effect(struct part *part, const struct slice *argv, uint32_t argc)
 {
     struct effects barrier;
-    part->shard->change_count++;
     if (part->effects == NULL || part->is_in_multi || part->shared == &nothing_to_flush) {
         return;
     }
@@ -87,6 +87,7 @@ part_effect(struct part *part, const struct slice *argv, uint32_t argc)
 static void
 key_flushdb_part(struct part *part)
 {
+    part->shard->change_count += part->shard->keyspace.databases[part->db].key_count;
     change_flush(part->shard, part->db);
     keyspace_flush(&part->shard->keyspace, part->db);
     part_effect(part, (struct slice[]){SLICE("FLUSHDB")}, 1);
@@ -95,9 +96,16 @@ key_flushdb_part(struct part *part)
 static void
 key_flushall_part(struct part *part)
 {
-    change_flush(part->shard, UINT32_MAX);
-    keyspace_flush_all(&part->shard->keyspace);
+    struct shard *shard = part->shard;
+    for (uint32_t db = 0; db < shard->keyspace.database_count; db++) {
+        shard->change_count += shard->keyspace.databases[db].key_count;
+    }
+    change_flush(shard, UINT32_MAX);
+    keyspace_flush_all(&shard->keyspace);
     part_effect(part, (struct slice[]){SLICE("FLUSHALL")}, 1);
+    if (shard->persistence != NULL) {
+        persistence_flushed(shard->persistence);
+    }
 }
 
 static void
@@ -149,6 +157,7 @@ key_swapdb_part(struct part *part)
     ASSERT(is_ok); /* key_swapdb_check() */
     keyspace_swap(&part->shard->keyspace, (uint32_t)db_a, (uint32_t)db_b);
     change_swap(part->shard, (uint32_t)db_a, (uint32_t)db_b);
+    part->shard->change_count += part->shard->index == 0;
     part_effect(part, (struct slice[]){SLICE("SWAPDB"), part->argv[1], part->argv[2]}, 3);
 }
 

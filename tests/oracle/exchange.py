@@ -2,13 +2,14 @@
 round, and both then have the same data; also what both answer to commands about files.
 
     exchange.py [--seed N] [--rounds N] [--shards 1,2,5] [--io-backend io_uring,epoll]
-                [--only rdb,log,old,reload,fields,replies] [--keep]
+                [--only rdb,log,old,reload,fields,functions,replies] [--keep]
 
 A snapshot goes round: one server writes it, redis-server and Tessera with each number of shards
 load it, what they have is compared with each other and with what the writer had, and one of them
 writes the next. A folder of logs goes from hand to hand as in a relay: each server loads it, is compared
 with what the server before had, goes on writing (random commands, transactions, rewrites of both
-kinds, emptied and swapped databases), and stops. redis-check-rdb and redis-check-aof look at
+kinds, emptied and swapped databases), and stops. Libraries of functions, which Tessera cannot run,
+come back to redis-server as they left it. redis-check-rdb and redis-check-aof look at
 whatever Tessera leaves. Everything that chance decides follows from the seed, which is printed.
 """
 
@@ -31,7 +32,7 @@ from resp import Closed, Error  # noqa: E402
 from server import (BACKENDS, SKIP, Server, backend_works, redis_path, tessera_path,  # noqa: E402
                     wait_until)
 
-PARTS = ("rdb", "log", "old", "reload", "fields", "replies")
+PARTS = ("rdb", "log", "old", "reload", "fields", "functions", "replies")
 ROUNDS = 1
 VALUE_COUNT = 150
 MUTATION_COUNT = 1500
@@ -475,6 +476,120 @@ def file_begin(path):
         return file.read(9)
 
 
+# ---- libraries of functions ----
+
+LIBRARY_NAMES = ("one", "two", "three", "Two", "with_long_code")
+
+
+def function_of(name):
+    """Unlike those of other libraries, also if case does not count."""
+    return f"f{LIBRARY_NAMES.index(name)}"
+
+
+def library(name, number):
+    filling = "-- and so on\n" * (400 if name == "with_long_code" else number % 3)
+    return (f"#!lua name={name}\n-- {number}\n{filling}"
+            f"redis.register_function('{function_of(name)}', function() return {number} end)\n")
+
+
+def libraries_of(client):
+    """name -> code, as redis-server tells it."""
+    rows = [dict(zip(row[::2], row[1::2])) for row in client.call("FUNCTION", "LIST", "WITHCODE")]
+    return {row[b"library_name"]: row[b"library_code"] for row in rows}
+
+
+def same_libraries(run, wanted, client):
+    found = libraries_of(client)
+    run.check("libraries", found == wanted, f"wanted {wanted!r:.800}\n  found {found!r:.800}")
+
+
+def change_libraries(rng, client, count):
+    """Each command that changes them; some of them fail."""
+    dump = client.call("FUNCTION", "DUMP")
+    for _ in range(count):
+        name = rng.choice(LIBRARY_NAMES)
+        words = rng.choice((("LOAD",), ("LOAD", "REPLACE"), ("LOAD", "REPLACE"), ("DELETE", name),
+                            ("FLUSH",), ("RESTORE", dump), ("RESTORE", dump, "REPLACE"),
+                            ("RESTORE", dump, "FLUSH")))
+        if words[0] == "LOAD":
+            words += (library(name, rng.randrange(1000)),)
+        client.ask("MULTI") if rng.random() < 0.2 else None
+        client.ask("FUNCTION", *words)
+        client.ask("EXEC")
+        if rng.random() < 0.2:
+            dump = client.call("FUNCTION", "DUMP")
+    client.call("FUNCTION", "LOAD", "REPLACE", library(rng.choice(LIBRARY_NAMES), 1000))
+
+
+def checker_says(run, path):
+    """What tessera-check says of the folder, which is good."""
+    program = os.path.join(os.path.dirname(run.tessera), "tessera-check")
+    result = subprocess.run([program, path], capture_output=True, text=True, timeout=60,
+                            check=False)
+    run.check("tessera-check", result.returncode == 0, result.stdout[-1000:])
+    return result.stdout
+
+
+def through_tessera(run, rng, shards, path, words, wanted):
+    """Load, do what must not touch them, write."""
+    said = f"libraries of functions: {len(wanted)}: "
+    run.check("tessera-check counts them", said in checker_says(run, path), said)
+    is_log = "yes" in words
+    with run.start(shards, path, words) as server, server.client() as client:
+        run.check("the log tells", f"Libraries of functions: {len(wanted)}." in server.log(),
+                  server.log()[-1000:])
+        if rng.random() < 0.5:
+            client.call("FLUSHALL")
+        client.call("SET", "here", "1")
+        if is_log and rng.random() < 0.3:
+            client.call("DEBUG", "LOADAOF")
+        if rng.random() < 0.5:
+            client.call("DEBUG", "RELOAD")
+            reply = client.ask("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH")
+            run.check("with all of it there already", isinstance(reply, Error), repr(reply))
+            client.call("DEBUG", "RELOAD", "MERGE", "NOFLUSH")
+        if not is_log:
+            save(run, server, client)
+        elif rng.random() < 0.6:
+            rewrite(run, server, client)
+        client.call("SET", "there", "1")
+        stop(run, server, client)
+    run.check("tessera-check counts what was written", said in checker_says(run, path), said)
+
+
+def play_functions(run, seed):
+    """redis-server -> Tessera with each number of shards -> redis-server, again and again."""
+    for number, kind in enumerate(("snapshot", "preamble", "commands")):
+        rng = random.Random(f"functions {seed} {number}")
+        words = ["--appendonly", "no"] if kind == "snapshot" else [
+            "--appendonly", "yes", "--aof-use-rdb-preamble", "yes" if kind == "preamble" else "no",
+            "--auto-aof-rewrite-percentage", "0"]
+        with run.folder() as path:
+            wanted = {}
+            for turn, shards in enumerate(run.shards):
+                run.where = f"functions, {kind}, {turn + 1}. redis-server"
+                with run.start(REDIS, path, words) as server, server.client() as client:
+                    same_libraries(run, wanted, client)
+                    change_libraries(rng, client, 20)
+                    if kind != "snapshot" and rng.random() < 0.5:
+                        rewrite(run, server, client)
+                        change_libraries(rng, client, 5)
+                    wanted = libraries_of(client)
+                    if kind == "snapshot":
+                        save(run, server, client)
+                    stop(run, server, client)
+                run.where = f"functions, {kind}, {turn + 1}. {name_of(shards)}"
+                through_tessera(run, rng, shards, path, words, wanted)
+                if kind == "snapshot":
+                    run.checked("redis-check-rdb", os.path.join(path, "dump.rdb"))
+                else:
+                    check_log(run, path)
+            with run.start(REDIS, path, words) as server, server.client() as client:
+                same_libraries(run, wanted, client)
+                reply = client.ask("FCALL", function_of(next(iter(wanted)).decode()), 0)
+                run.check("they can be called", isinstance(reply, int), repr(reply))
+
+
 # ---- all of it ----
 
 def play_replies(run, _):
@@ -511,7 +626,7 @@ def main():
     print(f"--seed {options.seed}", flush=True)
     run = Exchange(options, tessera, redis, backends)
     parts = {"rdb": play_rdb, "log": play_log, "old": play_old, "reload": play_reload,
-             "fields": play_fields, "replies": play_replies}
+             "fields": play_fields, "functions": play_functions, "replies": play_replies}
     for number in range(options.rounds):
         for name in options.only.split(","):
             began, passed = time.monotonic(), run.passed

@@ -8,6 +8,7 @@ server makes of a folder, and what redis-server makes of the fixed one, must be 
 import hashlib
 import os
 import random
+import re
 import shutil
 import subprocess
 
@@ -242,8 +243,32 @@ def test_words_and_places(start):
         check(os.path.join(path, "nothing"), code=FAILED)
         require("--fix" in check("--help", code=GOOD))
         check("--version", code=GOOD)
-        put(os.path.join(path, "text"), b"hello\n")
-        check(os.path.join(path, "text"), code=DAMAGED)
+        for data in (b"hello\n", b"# hello\n", b"\x00", b"\x7fELF"):
+            text, log = os.path.join(path, "text"), os.path.join(path, "text.aof")
+            put(text, data)
+            put(log, data)
+            require("neither" in check(text, code=FAILED))
+            check(text, "--give-up", code=FAILED)
+            require(content(text) == data, "something that is no log was cut")
+            require(("DAMAGED" in check(log)) == (data[:1] != b"#"), "a comment alone is fine")
+        put(text, b"")
+        check(text, code=GOOD)
+
+
+def test_what_is_told_of_a_cut(start):
+    """In numbers that fit: what is kept and what is cut off make up the file."""
+    with folder() as path:
+        killed_folder(start, path)
+        name = segments(path)[0]
+        whole = content(name)
+        put(name, whole[:-50])
+        said = check(path)
+        kept, size = re.search(r"keeps (\d+) of (\d+) bytes", said).groups()
+        require(int(size) == len(whole) - 50, said)
+        said = check(path, "--fix", code=GOOD)
+        require(f"{int(size) - int(kept)} bytes are cut off" in said, said)
+        aside = content(name + ".cut")
+        require(whole[:-50].endswith(aside) and len(aside) >= int(size) - int(kept), len(aside))
 
 
 def redis_folder(path, **more):

@@ -366,38 +366,121 @@ def test_failed_snapshot_leaves_the_old_one(start):
 
 def test_folder_is_gone(start):
     """`dir` itself: neither snapshots nor new files work until there is one again."""
+    for turn in range(2):
+        with folder() as path:
+            data = os.path.join(path, "data")
+            os.mkdir(data)
+            more = ("--enable-protected-configs", "yes")
+            with start(args=options(data, save=POINTS, more=more)) as server:
+                fill(server)
+                with server.client() as client:
+                    shutil.rmtree(data)
+                    require(isinstance(client.ask("SAVE"), Error), "SAVE without a folder")
+                    client.call("BGSAVE")
+                    wait_refusing(server)
+                    require_serving(client)
+                    os.mkdir(data)
+                    if turn == 0:
+                        client.call("CONFIG", "SET", "dir", data)
+                    require(client.ask("SAVE") == b"OK")
+                    wait_accepting(client)
+                    require(os.listdir(data) == ["dump.rdb"], os.listdir(data))
+                    require(("is there again" in server.log()) == (turn == 1), server.log())
+                server.process.kill()
+
+
+def test_save_that_fails_refuses_nothing(start):
+    """As with redis-server: who has sent SAVE knows it."""
     with folder() as path:
-        data = os.path.join(path, "data")
-        os.mkdir(data)
-        more = ("--enable-protected-configs", "yes")
-        with start(args=options(data, save=POINTS, more=more)) as server:
+        with start(args=options(path, save=POINTS)) as server, server.client() as client:
             fill(server)
-            with server.client() as client:
-                shutil.rmtree(data)
-                require(isinstance(client.ask("SAVE"), Error), "SAVE without a folder")
-                wait_refusing(server)
-                require_serving(client)
-                os.mkdir(data)
-                client.call("CONFIG", "SET", "dir", data)
-                require(client.ask("SAVE") == b"OK")
-                wait_accepting(client)
-                require(os.path.exists(dump_path(data)), os.listdir(data))
-            server.process.kill()
+            os.mkdir(dump_path(path))
+            for _ in range(2):
+                require(str(client.ask("SAVE")) == "ERR", "SAVE over a folder")
+                require(isinstance(client.ask("DEBUG", "RELOAD"), Error), "DEBUG RELOAD")
+                require(client.ask("SET", "a", "1") == b"OK")
+            info = server.info("persistence")
+            require(info["rdb_last_bgsave_status"] == "ok" and info["rdb_saves"] == "2", info)
+            require(isinstance(client.ask("SHUTDOWN"), Error), "SHUTDOWN")
+            require(client.ask("SET", "a", "1") == b"OK")
+            client.call("BGSAVE")
+            wait_refusing(server)
+            require(str(client.ask("SAVE")) == "ERR", "SAVE over a folder")
+            require(is_refusing(server), "a failed SAVE has made it good")
+            require(server.info("persistence")["rdb_saves"] == "4", "rdb_saves")
+            os.rmdir(dump_path(path))
+            require(client.ask("SAVE") == b"OK")
+            require(client.ask("SET", "a", "1") == b"OK")
+            require(os.listdir(path) == ["dump.rdb"], os.listdir(path))
+
+
+def require_lost_log(start, data, remove, repair=None):
+    """The log's files are taken away while it is written; `repair`, where it takes one, lets them be
+    written again."""
+    server = start(args=options(data, log="yes", policy="always"))
+    fill(server)
+    with server.client() as client:
+        client.call("BGREWRITEAOF")
+        wait_info(server, aof_rewrite_in_progress="0")
+        fill(server, 20, "more")
+        remove()
+        if repair is not None:
+            wait_refusing(server)
+            require_serving(client)
+            require(server.info("persistence")["aof_last_write_status"] == "err", "INFO")
+            repair()
+        wait_log(server, "AOF write error looks solved")
+        wait_accepting(client)
+        require(client.call("MSET", "b", "1", "c", "1") == b"OK")
+        wait_info(server, aof_last_write_status="ok", aof_last_bgrewrite_status="ok")
+    kill(server)
+    with start(args=options(data, log="yes"), shards=3) as again:
+        found = again.call("MGET", "k7", "more7", "probe", "b", "c")
+        require(None not in found, found, again.log())
+        require(count_keys(again) == COUNT + 23, count_keys(again))
 
 
 def test_log_folder_is_gone(start):
+    """It is made again, and all that is in memory written into it."""
     with folder() as path:
-        server = start(args=options(path, log="yes"))
+        require_lost_log(start, path, lambda: shutil.rmtree(log_folder(path)))
+
+
+def test_a_file_of_the_log_is_gone(start):
+    for word in (".manifest", ".base.rdb", ".incr.aof"):
+        with folder() as path:
+            def remove():
+                names = [name for name in os.listdir(log_folder(path)) if name.endswith(word)]
+                os.unlink(os.path.join(log_folder(path), max(names)))
+            require_lost_log(start, path, remove)
+
+
+def test_log_is_gone_with_its_data_folder(start):
+    with folder() as path:
+        data = os.path.join(path, "data")
+        os.mkdir(data)
+        require_lost_log(start, data, lambda: shutil.rmtree(data), lambda: os.mkdir(data))
+
+
+def test_flush_while_the_folder_is_gone(start):
+    """It needs new files: its answer waits until there is a folder, and is true then."""
+    with folder() as path:
+        data = os.path.join(path, "data")
+        os.mkdir(data)
+        server = start(args=options(data, log="yes", policy="always"))
         fill(server)
-        shutil.rmtree(log_folder(path))
         with server.client() as client:
-            client.call("SET", "a", "1")
-            client.call("BGREWRITEAOF")
-            wait_info(server, aof_rewrite_in_progress="0", aof_last_bgrewrite_status="ok")
-            client.call("SET", "b", "1")
+            shutil.rmtree(data)
+            client.send("FLUSHALL")
+            require(is_held(client), "answered")
+            os.mkdir(data)
+            require(client.reply() == b"OK")
+            wait_accepting(client)
+            wait_log(server, "AOF write error looks solved")
+            require(client.ask("SET", "a", "1") == b"OK")
         kill(server)
-        with start(args=options(path, log="yes")) as again:
-            require(count_keys(again) == COUNT + 2, count_keys(again))
+        with start(args=options(data, log="yes"), shards=3) as again:
+            require(sorted(again.call("KEYS", "*")) == [b"a", b"probe"], again.call("KEYS", "*"))
 
 
 def test_read_only_folder_at_the_start(start):

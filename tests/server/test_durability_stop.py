@@ -246,5 +246,27 @@ def test_client_waits_for_shutdown_alone(start):
         require_keys(start, path, COUNT)
 
 
+def test_flushall_is_not_undone_by_a_snapshot(start):
+    with folder() as path:
+        server = begin(start, path, save=POINTS)
+        server.call("SAVE")
+        full_size = os.path.getsize(dump_path(path))
+        server.call("FLUSHALL")
+        wait_until(lambda: os.path.getsize(dump_path(path)) < full_size, 20, "an empty snapshot")
+        kill(server)
+        require_keys(start, path, 0)
+
+
+def test_flushall_ends_a_snapshot_under_way(start):
+    with folder() as path:
+        with start(args=options(path, more=("--snapshot-max-bytes-per-second", "1mb"))) as server:
+            fill(server, MANY, size=200)
+            server.call("BGSAVE")
+            server.call("FLUSHALL")
+            wait_info(server, rdb_bgsave_in_progress="0")
+            require(not has_dump(path), "what was flushed is in a file")
+            require(server.info("persistence")["rdb_last_bgsave_status"] == "ok", "no failure")
+
+
 if __name__ == "__main__":
     play(globals())

@@ -33,6 +33,7 @@ void __wrap_ring_sync(struct ring *ring, struct ring_op *op, int fd);
 void __wrap_ring_close(struct ring *ring, int fd);
 void __wrap_persistence_log_cut(struct persistence *persistence, uint64_t generation, char *bytes,
                                 size_t size, bool is_behind_files);
+void __wrap_persistence_flushed(struct persistence *persistence);
 void __wrap_journal_close_group(struct shard *shard, const struct journal_part *part);
 void __real_journal_close_group(struct shard *shard, const struct journal_part *part);
 bool __wrap_aof_point_is_synced(const struct shard *shard, const struct aof_point *point);
@@ -95,6 +96,12 @@ __wrap_persistence_log_cut(struct persistence *persistence, uint64_t generation,
         disk->tasks_last->next = task;
     }
     disk->tasks_last = task;
+}
+
+void
+__wrap_persistence_flushed(struct persistence *persistence)
+{
+    (void)persistence; /* no snapshots are written here */
 }
 
 void

@@ -197,3 +197,21 @@ Test(file, is_mapped_and_dropped_behind_the_reader)
     free(bytes);
     folder_leave(folder);
 }
+
+Test(file, a_folder_that_was_removed_is_returned_to_when_it_is_there_again)
+{
+    char folder[64];
+    folder_enter(folder, sizeof(folder));
+    cr_assert_eq(folder_return(folder), 0);
+    cr_assert_eq(folder_return("/nowhere"), 0); /* it is still there: nobody looks elsewhere */
+    cr_assert_eq(rmdir(folder), 0);
+    cr_assert_eq(folder_return(folder), -ENOENT);
+    cr_assert_eq(file_open_new("a"), -ENOENT);
+    cr_assert_eq(mkdir(folder, 0755), 0);
+    cr_assert_eq(file_open_new("a"), -ENOENT); /* the same name, another folder */
+    cr_assert_eq(folder_return(folder), 1);
+    cr_assert_eq(folder_return(folder), 0);
+    close(file_open_new("a"));
+    cr_assert_eq(file_unlink("a"), 0);
+    folder_leave(folder);
+}

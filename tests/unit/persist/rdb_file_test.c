@@ -140,6 +140,43 @@ Test(rdb_file, what_is_written_is_walked)
     }
 }
 
+/** Libraries of functions stand between the head and the first chunk, and nothing else does. */
+Test(rdb_file, an_index_goes_with_libraries_of_functions)
+{
+    for (uint32_t is_library = 0; is_library < 2; is_library++) {
+        struct rdb_writer file;
+        struct rdb_writer tail;
+        struct rdb_index index;
+        struct rdb_chunk chunk = {.key_count = 1};
+        rdb_writer_create(&file, true);
+        rdb_writer_create(&tail, true);
+        rdb_write_head(&file, &(struct rdb_head){.version = RDB_VERSION, .server_version = "7"});
+        rdb_write_function(&file, SLICE("#!lua name=a\n"));
+        if (is_library) {
+            rdb_write_function(&file, SLICE("#!lua name=b\n a a a a a a a a a a a a a a a a a"));
+        } else {
+            rdb_write_resize(&file, 1, 0);
+        }
+        chunk.offset = file.size;
+        rdb_write_select(&file, 0);
+        write_string_key(&file, 1);
+        chunk.size = file.size - chunk.offset;
+        chunk.crc = crc64_update(0, slice_of(file.bytes + chunk.offset, chunk.size));
+        rdb_write_tail(&tail, &chunk, 1, slice_of(file.bytes, chunk.offset), file.size, true);
+        rdb_write_bytes(&file, rdb_writer_bytes(&tail));
+        uint32_t key_count;
+        cr_assert_eq(walk_file(rdb_writer_bytes(&file), &key_count, true), RDB_ITEM_END);
+        cr_assert_eq(key_count, 1);
+        cr_assert_eq(rdb_index_read(rdb_writer_bytes(&file), &index), is_library == 1);
+        if (is_library) {
+            cr_assert_eq(index.head_size, chunk.offset);
+            rdb_index_destroy(&index);
+        }
+        rdb_writer_destroy(&file);
+        rdb_writer_destroy(&tail);
+    }
+}
+
 Test(rdb_file, every_changed_byte_is_found)
 {
     struct rdb_writer file;
