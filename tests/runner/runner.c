@@ -13,10 +13,13 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Criterion sets no limit; this one only ends what hangs, on a machine that crawls. */
 #define TIMEOUT_S_DEFAULT 1200
+/* What a run that comes to no end has spent its time on should stand in its log. */
+#define SLOW_S 30
 #define EXIT_CODE_SKIPPED 77
 
 enum case_result {
@@ -116,8 +119,13 @@ main(void)
 {
     int counts[CASE_SKIPPED + 1] = {0};
     for (const struct runner_case *test = first_case; test != NULL; test = test->next) {
+        time_t start_s = time(NULL);
         enum case_result result = test->disabled ? CASE_SKIPPED : case_try(test);
+        int elapsed_s = (int)(time(NULL) - start_s);
         counts[result]++;
+        if (elapsed_s >= SLOW_S) {
+            fprintf(stderr, "[SLOW] %s::%s: %d s\n", test->suite, test->name, elapsed_s);
+        }
         if (result == CASE_FAILED) {
             fprintf(stderr, "[FAIL] %s::%s\n", test->suite, test->name);
         }

@@ -28,6 +28,7 @@ SECONDS = 4.0
 SHARDS = 2
 CROWD_COUNT = 200
 HONEST_COUNT = 4
+BACK_TIMEOUT_S = 15
 REPORTS = re.compile(r"Sanitizer|runtime error:|Assertion|assertion|broken assumption")
 
 
@@ -316,13 +317,14 @@ def all_given_back(server, files_before):
     """Every descriptor of those that left is closed, and no client is on the books."""
     def is_back():
         return server.file_count() <= files_before
-    wait_until(is_back, 15, "closing of all connections")
+    wait_until(is_back, BACK_TIMEOUT_S, "closing of all connections")
     with server.client() as client:
-        info = bytes(client.call("INFO", "clients")).decode()
-        count = int(re.search(r"connected_clients:(\d+)", info).group(1))
-        assert count == 1, f"connected_clients:{count}"
-        listed = bytes(client.call("CLIENT", "LIST")).decode().splitlines()
-        assert len(listed) == 1, listed
+        # One of the files may be a connection whose core has not heard yet that it was closed.
+        def is_alone():
+            info = bytes(client.call("INFO", "clients")).decode()
+            listed = bytes(client.call("CLIENT", "LIST")).decode().splitlines()
+            return "connected_clients:1\r\n" in info and len(listed) == 1
+        wait_until(is_alone, BACK_TIMEOUT_S, "leaving of all clients")
 
 
 def ends_in_order(server, rng):
