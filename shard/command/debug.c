@@ -19,7 +19,7 @@
 #include "core/number.h"
 #include "core/process.h"
 #include "core/ring_fault.h"
-#include "shard/call.h"
+#include "shard/command/debug_internal.h"
 #include "shard/command/digest.h"
 #include "shard/command/families.h"
 #include "shard/command/persistence.h"
@@ -51,8 +51,7 @@ debug_is_open(const struct call *call)
     return access == CONFIG_ACCESS_YES || (access == CONFIG_ACCESS_LOCAL && is_local);
 }
 
-/** DEBUG's answer to what it does not know, and to the wrong number of arguments. */
-static void
+void
 debug_unknown(struct call *call)
 {
     struct slice name = call->argv[1];
@@ -82,7 +81,7 @@ debug_sleep_part(struct part *part)
     process_sleep_us((uint64_t)(debug_seconds(part->argv[2]) * 1e6));
 }
 
-static void
+void
 debug_ok(struct call *call)
 {
     reply_ok(call->reply);
@@ -93,35 +92,6 @@ debug_set_active_expire_part(struct part *part)
 {
     char first = part->argv[2].size > 0 ? part->argv[2].data[0] : '0';
     part->shard->is_expiry_paused = first < '1' || first > '9';
-}
-
-/** Bytes of an RDB length. */
-static uint64_t
-debug_length_size(uint64_t length)
-{
-    return length < 64 ? 1 : length < 16384 ? 2 : length <= UINT32_MAX ? 5 : 9;
-}
-
-/** Bytes of a string in an RDB file that compresses nothing: numbers are kept as such. */
-static uint64_t
-debug_serialized_size(const struct value *value)
-{
-    if (value->encoding == ENCODING_INT) {
-        int64_t integer = value->integer;
-        if (integer >= INT8_MIN && integer <= INT8_MAX) {
-            return 2;
-        }
-        if (integer >= INT16_MIN && integer <= INT16_MAX) {
-            return 3;
-        }
-        if (integer >= INT32_MIN && integer <= INT32_MAX) {
-            return 5;
-        }
-        char digits[24];
-        struct view view = {.value = *value};
-        return 1 + view_string(&view, digits).size;
-    }
-    return debug_length_size(value->bytes.size) + value->bytes.size;
 }
 
 /** What is behind the line for a list of several listpacks. */
@@ -160,12 +130,8 @@ debug_object_part(struct part *part)
     }
     struct value value;
     entry_value(entry, &value);
-    uint64_t size = 0;
-    if (!value.is_object) {
-        size = debug_serialized_size(&value);
-    } else if (!entry_is_lent(entry)) {
-        size = value_object_size(&value);
-    }
+    bool is_here = !value.is_object || !entry_is_lent(entry);
+    uint64_t size = is_here ? debug_file_size(shard, &value) : 0;
     uint32_t now = (uint32_t)(shard->now_ms / 1000) & 0xffffff;
     char text[512];
     int text_size = snprintf(
@@ -276,55 +242,123 @@ debug_file_fault(struct call *call)
 
 #endif
 
+static const char *const debug_help_lines[] = {
+    "CHANGE-REPL-ID",
+    "    Nothing, as long as there is no replication.",
+    "CLIENT-EVICTION",
+    "    What clients take, and maxmemory-clients.",
+    "DICT-RESIZING <0|1>",
+    "    Nothing: tables grow and shrink in small steps at any time.",
+    "DIGEST",
+    "    A fingerprint of all data: redis-server has the same for the same data.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    A fingerprint of each value; zeros for a key that does not exist.",
+    "ERROR <text>",
+    "    An error reply with this text.",
+    "HTSTATS <db>",
+    "    How large the tables of a database are, over all slots.",
+    "HTSTATS-KEY <key>",
+    "    The same for a set, hash or sorted set that has a table.",
+    "LISTPACK <key>",
+    "    Show the elements of a listpack in the log.",
+    "LOADAOF",
+    "    Write what is left of the log, drop all data and load the log.",
+    "LOG <text>",
+    "    A line in the log.",
+    "OBJECT <key>",
+    "    How the value of a key is kept. The length is that in a snapshot.",
+    "PAUSE-CRON <0|1>",
+    "    Nothing: what is done now and then goes on.",
+    "POPULATE <count> [<prefix> [<size>]]",
+    "    Make the keys <prefix>:0, <prefix>:1 ... that are not there yet (prefix: key), with the",
+    "    values value:0, value:1 ..., cut or filled up with zero bytes to a size. No log has them.",
+    "PROTOCOL <kind>",
+    "    A reply of a kind: string, integer, double, bignum, null, array, set, map, attrib, push,",
+    "    verbatim, true, false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Nothing: all elements of lists are in listpacks.",
+    "RELOAD [NOSAVE] [NOFLUSH] [MERGE]",
+    "    Write a snapshot, drop all data and load it. NOSAVE: load the file that is there.",
+    "    NOFLUSH: drop nothing; a key that is there already ends the load with an error.",
+    "    MERGE: it gives way to the file's.",
+    "REPLYBUFFER PEAK-RESET-TIME <ms|NEVER|RESET>, REPLYBUFFER RESIZING <0|1>",
+    "    Nothing: a client has a reply buffer while it has replies.",
+    "SDSLEN <key>",
+    "    Sizes of a key and its string, and of the memory that they take.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    Whether keys are removed at their deadline (1) or when they are next asked for (0).",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Nothing, as long as there are no scripts.",
+    "SLEEP <seconds>",
+    "    Stop all cores; decimals are fine.",
+    "STRINGMATCH-LEN <pattern> <text>",
+    "    1 if the pattern matches the text, else 0.",
+    "STRUCTSIZE",
+    "    Sizes of some structures.",
+    NULL,
+};
+
 static void
 debug_help(struct call *call)
 {
-    static const char *const lines[] = {
-        "CHANGE-REPL-ID",
-        "    Nothing, as long as there is no replication.",
-        "DIGEST",
-        "    A fingerprint of all data: redis-server has the same for the same data.",
-        "DIGEST-VALUE <key> [<key> ...]",
-        "    A fingerprint of each value; zeros for a key that does not exist.",
-        "OBJECT <key>",
-        "    How the value of a key is kept. The length is that of an uncompressed dump.",
-        "SET-ACTIVE-EXPIRE <0|1>",
-        "    Whether keys are removed at their deadline (1) or when they are next asked for (0).",
-        "SLEEP <seconds>",
-        "    Stop all cores; decimals are fine.",
-        "STRINGMATCH-LEN <pattern> <text>",
-        "    1 if the pattern matches the text, else 0.",
-        NULL,
-    };
-    reply_help(call->reply, "DEBUG", lines);
+    reply_help(call->reply, "DEBUG", debug_help_lines);
 }
 
 /* ---- which of them ---- */
 
 struct debug_verb {
     const char *name;
-    uint32_t argc;                   /* with DEBUG itself */
-    bool is_open_ended;              /* any number of arguments more */
-    void (*part)(struct part *part); /* NULL: answered at once, by run() */
+    uint32_t argc;                    /* with DEBUG itself */
+    bool is_open_ended;               /* any number of arguments more */
+    bool (*check)(struct call *call); /* replies the error and ends it; NULL: all are right */
+    void (*part)(struct part *part);  /* NULL: answered at once, by run() */
     void (*run)(struct call *call);
 };
 
+#define DEBUG_POPULATE(argc_)                                                                      \
+    .name = "populate", .argc = (argc_), .check = debug_populate_check,                            \
+    .part = debug_populate_part, .run = debug_ok
+
 static const struct debug_verb debug_verbs[] = {
     {.name = "change-repl-id", .argc = 2, .run = debug_ok},
+    {.name = "client-eviction", .argc = 2, .run = debug_client_eviction},
+    {.name = "dict-resizing", .argc = 3, .run = debug_ok},
     {.name = "digest", .argc = 2, .part = digest_all_part, .run = digest_all_run},
     {.name = "digest-value",
      .argc = 2,
      .is_open_ended = true,
      .part = digest_keys_part,
      .run = digest_keys_run},
+    {.name = "error", .argc = 3, .run = debug_error},
 #ifdef TESSERA_SLOW_ASSERTS
     {.name = "file-fault", .argc = 4, .is_open_ended = true, .run = debug_file_fault},
 #endif
     {.name = "help", .argc = 2, .run = debug_help},
+    {.name = "htstats",
+     .argc = 3,
+     .check = debug_htstats_check,
+     .part = debug_htstats_part,
+     .run = debug_htstats_run},
+    {.name = "htstats-key",
+     .argc = 3,
+     .part = debug_htstats_key_part,
+     .run = debug_htstats_key_run},
+    {.name = "listpack", .argc = 3, .part = debug_listpack_part, .run = debug_listpack_run},
+    {.name = "log", .argc = 3, .run = debug_log},
     {.name = "object", .argc = 3, .part = debug_object_part, .run = debug_object},
+    {.name = "pause-cron", .argc = 3, .run = debug_ok},
+    {DEBUG_POPULATE(3)},
+    {DEBUG_POPULATE(4)},
+    {DEBUG_POPULATE(5)},
+    {.name = "protocol", .argc = 3, .run = debug_protocol},
+    {.name = "quicklist-packed-threshold", .argc = 3, .run = debug_quicklist_packed_threshold},
+    {.name = "replybuffer", .argc = 4, .run = debug_replybuffer},
+    {.name = "sdslen", .argc = 3, .part = debug_sdslen_part, .run = debug_sdslen_run},
     {.name = "set-active-expire", .argc = 3, .part = debug_set_active_expire_part, .run = debug_ok},
+    {.name = "set-disable-deny-scripts", .argc = 3, .run = debug_ok},
     {.name = "sleep", .argc = 3, .part = debug_sleep_part, .run = debug_ok},
     {.name = "stringmatch-len", .argc = 4, .run = debug_stringmatch_len},
+    {.name = "structsize", .argc = 2, .run = debug_structsize},
 };
 
 /** NULL: there is none of that name with so many arguments. */
@@ -357,7 +391,7 @@ debug_check(struct call *call)
         verb->run(call);
         return false;
     }
-    return true;
+    return verb->check == NULL || verb->check(call);
 }
 
 static void

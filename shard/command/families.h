@@ -66,6 +66,7 @@
     X(debug_family)                                                                                \
     X(pubsub_family)                                                                               \
     X(monitor_family)                                                                              \
+    X(script_family)                                                                               \
     X(command_family)
 
 extern const struct command_family string_family;            /* GET STRLEN APPEND GETRANGE ... */
@@ -126,4 +127,5 @@ extern const struct command_family cluster_family;
 extern const struct command_family debug_family;
 extern const struct command_family pubsub_family;  /* PUBLISH SUBSCRIBE PUBSUB ... */
 extern const struct command_family monitor_family; /* MONITOR */
+extern const struct command_family script_family;  /* EVAL FCALL SCRIPT FUNCTION ... */
 extern const struct command_family command_family; /* COMMAND */

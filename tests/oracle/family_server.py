@@ -3,6 +3,7 @@ one (scenarios.py does that step by step)."""
 
 from compare import (Command, client_line_fields, hello_fields, ignore, near, same_kind, same_shape,
                      unordered)
+from family_debug import do_debug_more, do_script
 from vocabulary import NEVER_KNOWN
 
 NAMES = [b"", b"me", b"a b", b"x\ny", b"\xff", b"n" * 100, b"!~", b"\x7f", b"default", b"\x00"]
@@ -231,5 +232,5 @@ def do_object_near(v):
 
 FAMILY = [(5, do_ping), (5, do_echo), (3, do_select), (6, do_hello), (1, do_reset), (5, do_name),
           (12, do_client), (6, do_config_set), (4, do_config_get), (6, do_command), (1, do_time),
-          (2, do_debug), (2, do_cluster), (6, do_unknown), (1, do_lolwut), (1, do_info),
+          (2, do_debug), (4, do_debug_more), (4, do_script), (2, do_cluster), (6, do_unknown), (1, do_lolwut), (1, do_info),
           (1, do_info_nothing), (1, do_object_near)]

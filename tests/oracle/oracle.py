@@ -61,7 +61,7 @@ DIGEST_PATIENCE_S = 2.0  # for keys that die on one server earlier than on the o
 DIGEST_POLL_S = 0.05
 # What chance would make of these kills, mutes, stops, or differs by nature.
 NEVER_MUTATED = {b"SORT", b"SORT_RO", b"CLIENT", b"CLUSTER", b"COMMAND", b"CONFIG", b"DEBUG", b"INFO", b"LATENCY",
-                 b"SLOWLOG"}
+                 b"SLOWLOG", b"EVAL", b"EVAL_RO", b"FUNCTION", b"SCRIPT"}
 # What differs on purpose or by nature, where it is allowed for, and why.
 KNOWN = (
     ("SET IFEQ, DELIFEQ, MSETEX", "newer than redis-server 7.0: it is asked a script instead, and "
@@ -90,6 +90,10 @@ KNOWN = (
     ("ZRANK, ZREVRANK WITHSCORE", "newer than redis-server 7.0: family_zsets.FIXED has the replies"),
     ("COMMANDLOG", "newer as well: redis-server is asked for its slow log, and family_slowlog.FIXED "
      "has the other replies"),
+    ("DEBUG SDSLEN, HTSTATS, HTSTATS-KEY, STRUCTSIZE", "sizes of each server's own tables and blocks: the form is "
+     "compared"),
+    ("EVAL, FCALL, SCRIPT LOAD, FUNCTION LOAD", "there is no interpreter: only what is wrong without one is "
+     "compared, and what there is when there is none"),
     ("SLOWLOG GET", "commands of a pipeline overlap on several cores: compared in any order"),
     ("keyspace events of SET with a past deadline", "expired comes at once here, with the next look "
      "there: left out; pipelines over several cores: each key's own order"),
