@@ -1,7 +1,8 @@
 /*
  * persistence_internal.h: what the rooms of persistence share: persistence (who asks for what, and
- * when), persistence_save (a snapshot from cut to rename), persistence_log (which files the log
- * has), persistence_folder (are they still there), persistence_load (the start).
+ * when), persistence_cut (what all shards do at one instant), persistence_save (a snapshot from cut
+ * to rename), persistence_log (which files the log has), persistence_folder (are they still there),
+ * persistence_load (the start).
  */
 #pragma once
 
@@ -217,6 +218,10 @@ struct persistence {
 void persistence_work(struct persistence *persistence, struct file_work *work, ring_work_fn *run,
                       void *context, persistence_done_fn *done);
 
+/* ---- persistence_cut.c ---- */
+
+/** The session that it sends its command with. */
+void persistence_cut_create(struct persistence *persistence);
 /** Close all shards and do what persistence->cut says; done(0) when they are open again. One at a
  * time. */
 void persistence_cut(struct persistence *persistence, persistence_done_fn *done);
