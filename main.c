@@ -83,6 +83,21 @@ server_stop(void *context, uint32_t flags)
     }
 }
 
+/** The options of SHUTDOWN that stand for a signal; `default` is none. */
+static uint32_t
+signal_flags(const struct config_list *words)
+{
+    uint32_t flags = 0;
+    for (uint32_t i = 0; i < words->count; i++) {
+        struct slice word = slice_of_string(words->items[i]);
+        flags |= slice_is_word(word, "save") ? SHUTDOWN_SAVE : 0;
+        flags |= slice_is_word(word, "nosave") ? SHUTDOWN_NOSAVE : 0;
+        flags |= slice_is_word(word, "now") ? SHUTDOWN_NOW : 0;
+        flags |= slice_is_word(word, "force") ? SHUTDOWN_FORCE : 0;
+    }
+    return flags;
+}
+
 static void
 signal_received(struct ring_op *op, int32_t result)
 {
@@ -91,7 +106,10 @@ signal_received(struct ring_op *op, int32_t result)
         bool is_int = server->signal_info.ssi_signo == SIGINT;
         log_write(server->node.log, LOG_WARNING_LEVEL, "Received %s scheduling shutdown...",
                   is_int ? "SIGINT" : "SIGTERM");
-        persistence_shutdown(server->workers[0].shard.persistence, 0);
+        const struct config *config = server->workers[0].shard.config;
+        persistence_shutdown(
+            server->workers[0].shard.persistence,
+            signal_flags(is_int ? &config->shutdown_on_sigint : &config->shutdown_on_sigterm));
     }
     if (result == -ECANCELED) {
         return;

@@ -104,6 +104,18 @@ static const struct config_word config_diskless_load_words[] = {
     {"swapdb", CONFIG_DISKLESS_LOAD_SWAPDB},
     {NULL, 0},
 };
+static const struct config_word config_propagation_error_words[] = {
+    {"ignore", CONFIG_PROPAGATION_ERROR_IGNORE},
+    {"panic", CONFIG_PROPAGATION_ERROR_PANIC},
+    {"panic-on-replicas", CONFIG_PROPAGATION_ERROR_PANIC_ON_REPLICAS},
+    {NULL, 0},
+};
+static const struct config_word config_endpoint_words[] = {
+    {"ip", CONFIG_ENDPOINT_IP},
+    {"hostname", CONFIG_ENDPOINT_HOSTNAME},
+    {"unknown-endpoint", CONFIG_ENDPOINT_UNKNOWN},
+    {NULL, 0},
+};
 
 /* What all lines of the table have in common. */
 #define CONFIG_ROW(field_, name_, alias_, kind_, flags_, help_)                                    \
@@ -238,8 +250,9 @@ config_assign(struct config *config, const struct config_row *row, const struct 
         config_text_destroy(&value);
         return false;
     }
-    /* What CONFIG GET and INFO tell; Redis takes more and cuts it in the same way. */
+    /* What CONFIG GET and INFO tell; Redis takes more, or less, and cuts it in the same way. */
     config->hz = MIN(MAX(config->hz, 1), 500);
+    config->repl_backlog_size = MAX(config->repl_backlog_size, UINT64_C(16384));
     return true;
 }
 

@@ -62,6 +62,13 @@ enum config_diskless_load {
     CONFIG_DISKLESS_LOAD_ON_EMPTY_DB,
     CONFIG_DISKLESS_LOAD_SWAPDB,
 };
+enum config_propagation_error {
+    CONFIG_PROPAGATION_ERROR_IGNORE,
+    CONFIG_PROPAGATION_ERROR_PANIC,
+    CONFIG_PROPAGATION_ERROR_PANIC_ON_REPLICAS,
+};
+/** What a cluster's clients are told to connect to. */
+enum config_endpoint { CONFIG_ENDPOINT_IP, CONFIG_ENDPOINT_HOSTNAME, CONFIG_ENDPOINT_UNKNOWN };
 
 /** Words of a directive that takes several. */
 struct config_list {

@@ -1,7 +1,7 @@
 /*
  * config_args.c: redis-server's command line.
  *
- *     tessera-server [file] [-] [--directive value...]...
+ *     tessera-server [file] [-] [--directive value...]... [-]
  *
  * File, standard input and options become one text, in this order, and are loaded as one: an option
  * is a line behind the file, so it wins, and it is wrong in the same words as the line would be. An
@@ -70,8 +70,11 @@ config_load(struct config *config, int argc, char **argv, char *error, size_t er
         path = argv[next++];
         rc = config_file_read(&text, path);
     }
-    if (rc == 0 && next < argc && strcmp(argv[next], "-") == 0) {
-        next++;
+    bool is_first = next < argc && strcmp(argv[next], "-") == 0;
+    bool is_last = !is_first && next < argc && strcmp(argv[argc - 1], "-") == 0;
+    next += is_first;
+    argc -= is_last;
+    if (rc == 0 && (is_first || is_last)) {
         if (text.size > 0) {
             config_text_append(&text, SLICE("\n"));
         }

@@ -160,3 +160,5 @@ config_check_fn config_check_notify;
 config_check_fn config_check_dbfilename;
 config_check_fn config_check_appendfilename;
 config_check_fn config_check_appenddirname;
+config_check_fn config_check_hostname;
+config_check_fn config_check_shutdown;

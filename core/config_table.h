@@ -75,16 +75,17 @@ CONFIG_STRING(requirepass, "requirepass", "", NULL, "", CONFIG_NOT_YET,
               "password of the default user")
 CONFIG_STRING(aclfile, "aclfile", "", NULL, "", CONFIG_IMMUTABLE | CONFIG_NOT_YET,
               "file of ACL users")
-CONFIG_INT(acllog_max_len, "acllog-max-len", "", 0, INT64_MAX, 128, CONFIG_NOT_YET,
-           "entries that ACL LOG keeps")
+CONFIG_INT(acllog_max_len, "acllog-max-len", "", 0, INT64_MAX, 128, 0,
+           "entries that ACL LOG keeps; matters with ACL users")
 CONFIG_ENUM(acl_pubsub_default, "acl-pubsub-default", "", config_acl_pubsub_words,
-            CONFIG_ACL_PUBSUB_RESETCHANNELS, CONFIG_NOT_YET, "channels that a new user may use")
+            CONFIG_ACL_PUBSUB_RESETCHANNELS, 0,
+            "channels that a new user may use; matters with ACL users")
 CONFIG_INT(tracking_table_max_keys, "tracking-table-max-keys", "", 0, INT64_MAX, 1000000, 0,
            "keys that client-side caching remembers")
 CONFIG_PERCENT(maxmemory_clients, "maxmemory-clients", "", 0, 0,
                "bytes that all clients' buffers may take together")
-CONFIG_STRING(bind_source_addr, "bind-source-addr", "", NULL, "", CONFIG_NOT_YET,
-              "address that outgoing connections start from")
+CONFIG_STRING(bind_source_addr, "bind-source-addr", "", NULL, "", 0,
+              "address that outgoing connections start from; matters with replication")
 CONFIG_INT(socket_mark_id, "socket-mark-id", "", 0, UINT32_MAX, 0,
            CONFIG_IMMUTABLE | CONFIG_NOT_YET, "mark of the listening sockets for the firewall")
 CONFIG_INT(tls_port, "tls-port", "", 0, 65535, 0, CONFIG_NOT_YET, "port for TLS; 0 = no TLS")
@@ -147,28 +148,32 @@ CONFIG_STRING(proc_title_template, "proc-title-template", "", config_check_title
               "{title} {listen-addr} {server-mode}", 0, "what the process list shows")
 CONFIG_BOOL(crash_log_enabled, "crash-log-enabled", "", true, 0,
             "report registers and stack when the server crashes")
-CONFIG_BOOL(crash_memcheck_enabled, "crash-memcheck-enabled", "", true, CONFIG_NOT_YET,
-            "test the memory after a crash")
+CONFIG_BOOL(crash_memcheck_enabled, "crash-memcheck-enabled", "", true, 0,
+            "taken for compatibility: memory is not tested after a crash")
 CONFIG_BOOL(disable_thp, "disable-thp", "", true, CONFIG_IMMUTABLE,
             "keep transparent huge pages away from the process")
 CONFIG_ENUM(oom_score_adj, "oom-score-adj", "", config_oom_score_adj_words, CONFIG_OOM_SCORE_NO,
             CONFIG_NOT_YET, "set the kernel's out-of-memory score")
 CONFIG_LIST(oom_score_adj_values, "oom-score-adj-values", "", config_check_oom_score, 3, 3,
-            "0 200 800", CONFIG_NOT_YET, "scores of master, replica and child")
+            "0 200 800", 0, "scores of master, replica and child; matters with oom-score-adj")
 CONFIG_ENUM(enable_debug_command, "enable-debug-command", "", config_access_words, CONFIG_ACCESS_NO,
             CONFIG_IMMUTABLE, "who may use DEBUG; local = clients of this machine")
 CONFIG_ENUM(enable_protected_configs, "enable-protected-configs", "", config_access_words,
             CONFIG_ACCESS_NO, CONFIG_IMMUTABLE, "who may change protected directives by CONFIG SET")
 CONFIG_ENUM(enable_module_command, "enable-module-command", "", config_access_words,
-            CONFIG_ACCESS_NO, CONFIG_IMMUTABLE | CONFIG_NOT_YET, "who may load modules")
-CONFIG_INT(shutdown_timeout_s, "shutdown-timeout", "", 0, INT32_MAX, 10, CONFIG_NOT_YET,
-           "seconds that SHUTDOWN waits for replicas")
-CONFIG_STRING(shutdown_on_sigint, "shutdown-on-sigint", "", NULL, "default", CONFIG_NOT_YET,
-              "how SIGINT ends the server")
-CONFIG_STRING(shutdown_on_sigterm, "shutdown-on-sigterm", "", NULL, "default", CONFIG_NOT_YET,
-              "how SIGTERM ends the server")
-CONFIG_STRING(ignore_warnings, "ignore-warnings", "", NULL, "", CONFIG_NOT_YET,
-              "start in spite of these warnings")
+            CONFIG_ACCESS_NO, CONFIG_IMMUTABLE,
+            "who may load modules; taken for compatibility: there are no modules")
+CONFIG_INT(shutdown_timeout_s, "shutdown-timeout", "", 0, INT32_MAX, 10, 0,
+           "seconds that SHUTDOWN waits for replicas; matters with replication")
+CONFIG_LIST(
+    shutdown_on_sigint, "shutdown-on-sigint", "", config_check_shutdown, 0, 16, "default", 0,
+    "how SIGINT ends the server: default, or options of SHUTDOWN (save, nosave, now, force)")
+CONFIG_LIST(
+    shutdown_on_sigterm, "shutdown-on-sigterm", "", config_check_shutdown, 0, 16, "default", 0,
+    "how SIGTERM ends the server: default, or options of SHUTDOWN (save, nosave, now, force)")
+CONFIG_STRING(ignore_warnings, "ignore-warnings", "", NULL, "", 0,
+              "taken for compatibility: there are no warnings that keep the server from "
+              "starting")
 CONFIG_INT(hz, "hz", "", 0, INT32_MAX, 10, 0,
            "1 to 500; taken for compatibility: cores do background work in every turn")
 CONFIG_BOOL(dynamic_hz, "dynamic-hz", "", true, 0,
@@ -238,24 +243,25 @@ CONFIG_BOOL(lazyfree_lazy_server_del, "lazyfree-lazy-server-del", "", false, 0,
 CONFIG_BOOL(lazyfree_lazy_user_del, "lazyfree-lazy-user-del", "", false, 0, "DEL is UNLINK")
 CONFIG_BOOL(lazyfree_lazy_user_flush, "lazyfree-lazy-user-flush", "", false, 0,
             "FLUSHALL and FLUSHDB without an option are ASYNC")
-CONFIG_BOOL(activerehashing, "activerehashing", "", true, CONFIG_NEVER,
-            "tables grow bucket by bucket in any case")
+CONFIG_BOOL(activerehashing, "activerehashing", "", true, 0,
+            "taken for compatibility: tables grow bucket by bucket in any case")
 CONFIG_BOOL(activedefrag, "activedefrag", "", false, CONFIG_NOT_YET,
             "move values to give memory back")
 CONFIG_MEMORY(active_defrag_ignore_bytes, "active-defrag-ignore-bytes", "", 1, INT64_MAX, 100 << 20,
-              CONFIG_NOT_YET, "waste from which values are moved")
-CONFIG_INT(active_defrag_threshold_lower, "active-defrag-threshold-lower", "", 0, 1000, 10,
-           CONFIG_NOT_YET, "percent of waste from which values are moved")
-CONFIG_INT(active_defrag_threshold_upper, "active-defrag-threshold-upper", "", 0, 1000, 100,
-           CONFIG_NOT_YET, "percent of waste from which they are moved at full effort")
-CONFIG_INT(active_defrag_cycle_min, "active-defrag-cycle-min", "", 1, 99, 1, CONFIG_NOT_YET,
-           "least percent of CPU time for moving values")
-CONFIG_INT(active_defrag_cycle_max, "active-defrag-cycle-max", "", 1, 99, 25, CONFIG_NOT_YET,
-           "most percent of CPU time for moving values")
+              0, "waste from which values are moved; matters with activedefrag")
+CONFIG_INT(active_defrag_threshold_lower, "active-defrag-threshold-lower", "", 0, 1000, 10, 0,
+           "percent of waste from which values are moved; matters with activedefrag")
+CONFIG_INT(active_defrag_threshold_upper, "active-defrag-threshold-upper", "", 0, 1000, 100, 0,
+           "percent of waste from which they are moved at full effort; matters with "
+           "activedefrag")
+CONFIG_INT(active_defrag_cycle_min, "active-defrag-cycle-min", "", 1, 99, 1, 0,
+           "least percent of CPU time for moving values; matters with activedefrag")
+CONFIG_INT(active_defrag_cycle_max, "active-defrag-cycle-max", "", 1, 99, 25, 0,
+           "most percent of CPU time for moving values; matters with activedefrag")
 CONFIG_INT(active_defrag_max_scan_fields, "active-defrag-max-scan-fields", "", 1, INT64_MAX, 1000,
-           CONFIG_NOT_YET, "elements that are moved at a stretch")
-CONFIG_BOOL(jemalloc_bg_thread, "jemalloc-bg-thread", "", true, CONFIG_NEVER,
-            "the allocator is mimalloc, which needs no thread")
+           0, "elements that are moved at a stretch; matters with activedefrag")
+CONFIG_BOOL(jemalloc_bg_thread, "jemalloc-bg-thread", "", true, 0,
+            "taken for compatibility: the allocator is mimalloc, which needs no thread")
 
 /* ---- encodings ---- */
 CONFIG_INT(hash_max_listpack_entries, "hash-max-listpack-entries", "hash-max-ziplist-entries", 0,
@@ -284,11 +290,12 @@ CONFIG_MEMORY(stream_node_max_bytes, "stream-node-max-bytes", "", 0, INT64_MAX, 
 CONFIG_INT(stream_node_max_entries, "stream-node-max-entries", "", 0, INT64_MAX, 100, 0,
            "entries of a stream's listpack; 0 = no limit")
 CONFIG_ENUM(sanitize_dump_payload, "sanitize-dump-payload", "", config_sanitize_words,
-            CONFIG_SANITIZE_NO, CONFIG_NOT_YET, "check the inside of restored values")
+            CONFIG_SANITIZE_NO, 0,
+            "taken for compatibility: what is restored is checked to its end in any case")
 
 /* ---- scripts ---- */
-CONFIG_INT(busy_reply_threshold_ms, "busy-reply-threshold", "lua-time-limit", 0, INT64_MAX, 5000,
-           CONFIG_NOT_YET, "milliseconds after which a script makes others hear BUSY")
+CONFIG_INT(busy_reply_threshold_ms, "busy-reply-threshold", "lua-time-limit", 0, INT64_MAX, 5000, 0,
+           "milliseconds after which a script makes others hear BUSY; matters with scripts")
 
 /* ---- files ---- */
 CONFIG_LIST(save, "save", "", config_check_save, 0, 64, "3600 1 300 100 60 10000", 0,
@@ -298,10 +305,12 @@ CONFIG_STRING(dbfilename, "dbfilename", "", config_check_dbfilename, "dump.rdb",
 CONFIG_BOOL(rdbcompression, "rdbcompression", "", true, 0, "compress texts in the snapshot")
 CONFIG_BOOL(rdbchecksum, "rdbchecksum", "", true, CONFIG_IMMUTABLE,
             "checksum at the end of the snapshot")
-CONFIG_BOOL(rdb_del_sync_files, "rdb-del-sync-files", "", false, CONFIG_NOT_YET,
-            "delete snapshots that only served replication")
-CONFIG_BOOL(rdb_save_incremental_fsync, "rdb-save-incremental-fsync", "", true, CONFIG_NEVER,
-            "chunks go to the file as they are made, beside everything else")
+CONFIG_BOOL(rdb_del_sync_files, "rdb-del-sync-files", "", false, 0,
+            "delete snapshots that only served replication, where neither `save` nor `appendonly` "
+            "is set; without replication there are none")
+CONFIG_BOOL(rdb_save_incremental_fsync, "rdb-save-incremental-fsync", "", true, 0,
+            "taken for compatibility: chunks go to the file as they are made, beside "
+            "everything else")
 CONFIG_MEMORY(snapshot_max_bytes_per_second, "snapshot-max-bytes-per-second", "", 0, INT64_MAX, 0,
               0, "how fast snapshots are written at most; 0 = as fast as the cores have time")
 CONFIG_BOOL(stop_writes_on_bgsave_error, "stop-writes-on-bgsave-error", "", true, 0,
@@ -326,96 +335,103 @@ CONFIG_BOOL(aof_disable_auto_gc, "aof-disable-auto-gc", "", false, 0,
             "keep files of the log that are replaced")
 CONFIG_BOOL(aof_timestamp_enabled, "aof-timestamp-enabled", "", false, 0,
             "note the time in the log")
-CONFIG_BOOL(aof_rewrite_incremental_fsync, "aof-rewrite-incremental-fsync", "", true, CONFIG_NEVER,
-            "chunks go to the file as they are made, beside everything else")
+CONFIG_BOOL(aof_rewrite_incremental_fsync, "aof-rewrite-incremental-fsync", "", true, 0,
+            "taken for compatibility: chunks go to the file as they are made, beside "
+            "everything else")
 
 /* ---- replication ---- */
 CONFIG_LIST(replicaof, "replicaof", "slaveof", NULL, 0, 2, "", CONFIG_IMMUTABLE | CONFIG_NOT_YET,
             "host and port of the master")
-CONFIG_STRING(masterauth, "masterauth", "", NULL, "", CONFIG_NOT_YET, "password of the master")
-CONFIG_STRING(masteruser, "masteruser", "", NULL, "", CONFIG_NOT_YET, "user on the master")
-CONFIG_BOOL(replica_serve_stale_data, "replica-serve-stale-data", "slave-serve-stale-data", true,
-            CONFIG_NOT_YET, "a replica without its master goes on answering")
-CONFIG_BOOL(replica_read_only, "replica-read-only", "slave-read-only", true, CONFIG_NOT_YET,
-            "a replica refuses writes")
-CONFIG_BOOL(replica_lazy_flush, "replica-lazy-flush", "slave-lazy-flush", false, CONFIG_NOT_YET,
-            "a replica drops its old data in the background")
-CONFIG_BOOL(replica_ignore_maxmemory, "replica-ignore-maxmemory", "slave-ignore-maxmemory", true,
-            CONFIG_NOT_YET, "a replica leaves eviction to its master")
-CONFIG_INT(replica_priority, "replica-priority", "slave-priority", 0, INT32_MAX, 100,
-           CONFIG_NOT_YET, "rank among the replicas that may become master")
-CONFIG_STRING(replica_announce_ip, "replica-announce-ip", "slave-announce-ip", NULL, "",
-              CONFIG_NOT_YET, "address that a replica tells its master")
-CONFIG_INT(replica_announce_port, "replica-announce-port", "slave-announce-port", 0, 65535, 0,
-           CONFIG_NOT_YET, "port that a replica tells its master")
-CONFIG_BOOL(replica_announced, "replica-announced", "", true, CONFIG_NOT_YET,
-            "show this replica to sentinels")
+CONFIG_STRING(masterauth, "masterauth", "", NULL, "", 0,
+              "password of the master; matters with replication")
+CONFIG_STRING(masteruser, "masteruser", "", NULL, "", 0,
+              "user on the master; matters with replication")
+CONFIG_BOOL(replica_serve_stale_data, "replica-serve-stale-data", "slave-serve-stale-data", true, 0,
+            "a replica without its master goes on answering; matters with replication")
+CONFIG_BOOL(replica_read_only, "replica-read-only", "slave-read-only", true, 0,
+            "a replica refuses writes; matters with replication")
+CONFIG_BOOL(replica_lazy_flush, "replica-lazy-flush", "slave-lazy-flush", false, 0,
+            "a replica drops its old data in the background; matters with replication")
+CONFIG_BOOL(replica_ignore_maxmemory, "replica-ignore-maxmemory", "slave-ignore-maxmemory", true, 0,
+            "a replica leaves eviction to its master; matters with replication")
+CONFIG_INT(replica_priority, "replica-priority", "slave-priority", 0, INT32_MAX, 100, 0,
+           "rank among the replicas that may become master; matters with replication")
+CONFIG_STRING(replica_announce_ip, "replica-announce-ip", "slave-announce-ip", NULL, "", 0,
+              "address that a replica tells its master; matters with replication")
+CONFIG_INT(replica_announce_port, "replica-announce-port", "slave-announce-port", 0, 65535, 0, 0,
+           "port that a replica tells its master; matters with replication")
+CONFIG_BOOL(replica_announced, "replica-announced", "", true, 0,
+            "show this replica to sentinels; matters with replication")
 CONFIG_INT(min_replicas_to_write, "min-replicas-to-write", "min-slaves-to-write", 0, INT32_MAX, 0,
            CONFIG_NOT_YET, "replicas without which writes are refused")
 CONFIG_INT(min_replicas_max_lag_s, "min-replicas-max-lag", "min-slaves-max-lag", 0, INT32_MAX, 10,
-           CONFIG_NOT_YET, "seconds that a replica may lag behind to be counted")
-CONFIG_MEMORY(repl_backlog_size, "repl-backlog-size", "", 1, INT64_MAX, 1 << 20, CONFIG_NOT_YET,
-              "bytes of changes that are kept for replicas that come back")
-CONFIG_INT(repl_backlog_ttl_s, "repl-backlog-ttl", "", 0, INT64_MAX, 3600, CONFIG_NOT_YET,
-           "seconds that they are kept without a replica")
-CONFIG_INT(repl_timeout_s, "repl-timeout", "", 1, INT32_MAX, 60, CONFIG_NOT_YET,
-           "seconds of silence after which a replication link is broken")
+           0, "seconds that a replica may lag behind to be counted; matters with replication")
+CONFIG_MEMORY(repl_backlog_size, "repl-backlog-size", "", 1, INT64_MAX, 1 << 20, 0,
+              "bytes of changes that are kept for replicas that come back; matters with "
+              "replication")
+CONFIG_INT(repl_backlog_ttl_s, "repl-backlog-ttl", "", 0, INT64_MAX, 3600, 0,
+           "seconds that they are kept without a replica; matters with replication")
+CONFIG_INT(repl_timeout_s, "repl-timeout", "", 1, INT32_MAX, 60, 0,
+           "seconds of silence after which a replication link is broken; matters with "
+           "replication")
 CONFIG_INT(repl_ping_replica_period_s, "repl-ping-replica-period", "repl-ping-slave-period", 1,
-           INT32_MAX, 10, CONFIG_NOT_YET, "seconds between pings of replicas")
-CONFIG_BOOL(repl_disable_tcp_nodelay, "repl-disable-tcp-nodelay", "", false, CONFIG_NOT_YET,
-            "send to replicas in fewer, later packets")
-CONFIG_BOOL(repl_diskless_sync, "repl-diskless-sync", "", true, CONFIG_NOT_YET,
-            "send snapshots to replicas without a file")
-CONFIG_INT(repl_diskless_sync_delay_s, "repl-diskless-sync-delay", "", 0, INT32_MAX, 5,
-           CONFIG_NOT_YET, "seconds to wait for more replicas before it")
+           INT32_MAX, 10, 0, "seconds between pings of replicas; matters with replication")
+CONFIG_BOOL(repl_disable_tcp_nodelay, "repl-disable-tcp-nodelay", "", false, 0,
+            "send to replicas in fewer, later packets; matters with replication")
+CONFIG_BOOL(repl_diskless_sync, "repl-diskless-sync", "", true, 0,
+            "send snapshots to replicas without a file; matters with replication")
+CONFIG_INT(repl_diskless_sync_delay_s, "repl-diskless-sync-delay", "", 0, INT32_MAX, 5, 0,
+           "seconds to wait for more replicas before it; matters with replication")
 CONFIG_INT(repl_diskless_sync_max_replicas, "repl-diskless-sync-max-replicas", "", 0, INT32_MAX, 0,
-           CONFIG_NOT_YET, "replicas that end this waiting")
+           0, "replicas that end this waiting; matters with replication")
 CONFIG_ENUM(repl_diskless_load, "repl-diskless-load", "", config_diskless_load_words,
-            CONFIG_DISKLESS_LOAD_DISABLED, CONFIG_NOT_YET,
-            "load the master's snapshot without a file")
-CONFIG_BOOL(replica_ignore_disk_write_errors, "replica-ignore-disk-write-errors", "", false,
-            CONFIG_NOT_YET, "a replica goes on after a failed write to its log")
-CONFIG_STRING(propagation_error_behavior, "propagation-error-behavior", "", NULL, "ignore",
-              CONFIG_NOT_YET, "what an error in replicated commands leads to")
+            CONFIG_DISKLESS_LOAD_DISABLED, 0,
+            "load the master's snapshot without a file; matters with replication")
+CONFIG_BOOL(replica_ignore_disk_write_errors, "replica-ignore-disk-write-errors", "", false, 0,
+            "a replica goes on after a failed write to its log; matters with replication")
+CONFIG_ENUM(propagation_error_behavior, "propagation-error-behavior", "",
+            config_propagation_error_words, CONFIG_PROPAGATION_ERROR_IGNORE, 0,
+            "what an error in replicated commands leads to; matters with replication")
 
 /* ---- cluster ---- */
 CONFIG_BOOL(cluster_enabled, "cluster-enabled", "", false, CONFIG_IMMUTABLE | CONFIG_NOT_YET,
             "be a node of a cluster")
-CONFIG_STRING(cluster_config_file, "cluster-config-file", "", NULL, "nodes.conf",
-              CONFIG_IMMUTABLE | CONFIG_NOT_YET, "file of the node's view of the cluster")
-CONFIG_INT(cluster_node_timeout_ms, "cluster-node-timeout", "", 0, INT64_MAX, 15000, CONFIG_NOT_YET,
-           "milliseconds after which a silent node is suspected")
-CONFIG_BOOL(cluster_require_full_coverage, "cluster-require-full-coverage", "", true,
-            CONFIG_NOT_YET, "refuse queries while some slot has no node")
+CONFIG_STRING(cluster_config_file, "cluster-config-file", "", NULL, "nodes.conf", CONFIG_IMMUTABLE,
+              "file of the node's view of the cluster; matters with cluster mode")
+CONFIG_INT(cluster_node_timeout_ms, "cluster-node-timeout", "", 0, INT64_MAX, 15000, 0,
+           "milliseconds after which a silent node is suspected; matters with cluster mode")
+CONFIG_BOOL(cluster_require_full_coverage, "cluster-require-full-coverage", "", true, 0,
+            "refuse queries while some slot has no node; matters with cluster mode")
 CONFIG_INT(cluster_replica_validity_factor, "cluster-replica-validity-factor",
-           "cluster-slave-validity-factor", 0, INT32_MAX, 10, CONFIG_NOT_YET,
-           "how stale a replica may be to stand for election")
-CONFIG_INT(cluster_migration_barrier, "cluster-migration-barrier", "", 0, INT32_MAX, 1,
-           CONFIG_NOT_YET, "replicas that a master keeps when one moves away")
+           "cluster-slave-validity-factor", 0, INT32_MAX, 10, 0,
+           "how stale a replica may be to stand for election; matters with cluster mode")
+CONFIG_INT(cluster_migration_barrier, "cluster-migration-barrier", "", 0, INT32_MAX, 1, 0,
+           "replicas that a master keeps when one moves away; matters with cluster mode")
 CONFIG_BOOL(cluster_replica_no_failover, "cluster-replica-no-failover", "cluster-slave-no-failover",
-            false, CONFIG_NOT_YET, "a replica never stands for election")
-CONFIG_BOOL(cluster_allow_reads_when_down, "cluster-allow-reads-when-down", "", false,
-            CONFIG_NOT_YET, "answer reads while the cluster is down")
-CONFIG_STRING(cluster_announce_ip, "cluster-announce-ip", "", NULL, "", CONFIG_NOT_YET,
-              "address that the node tells others")
-CONFIG_INT(cluster_announce_port, "cluster-announce-port", "", 0, 65535, 0, CONFIG_NOT_YET,
-           "port that the node tells others")
-CONFIG_INT(cluster_announce_bus_port, "cluster-announce-bus-port", "", 0, 65535, 0, CONFIG_NOT_YET,
-           "bus port that the node tells others")
-CONFIG_INT(cluster_port, "cluster-port", "", 0, 65535, 0, CONFIG_IMMUTABLE | CONFIG_NOT_YET,
-           "port of the cluster bus; 0 = port + 10000")
-CONFIG_INT(cluster_announce_tls_port, "cluster-announce-tls-port", "", 0, 65535, 0, CONFIG_NOT_YET,
-           "TLS port that the node tells others")
-CONFIG_STRING(cluster_announce_hostname, "cluster-announce-hostname", "", NULL, "", CONFIG_NOT_YET,
-              "host name that the node tells others")
-CONFIG_STRING(cluster_preferred_endpoint_type, "cluster-preferred-endpoint-type", "", NULL, "ip",
-              CONFIG_NOT_YET, "what clients are sent to")
-CONFIG_BOOL(cluster_allow_replica_migration, "cluster-allow-replica-migration", "", true,
-            CONFIG_NOT_YET, "replicas move to masters that have none")
-CONFIG_BOOL(cluster_allow_pubsubshard_when_down, "cluster-allow-pubsubshard-when-down", "", true,
-            CONFIG_NOT_YET, "serve shard channels while the cluster is down")
-CONFIG_MEMORY(cluster_link_sendbuf_limit, "cluster-link-sendbuf-limit", "", 0, UINT64_MAX, 0,
-              CONFIG_NOT_YET, "bytes that may wait for a node; 0 = no limit")
+            false, 0, "a replica never stands for election; matters with cluster mode")
+CONFIG_BOOL(cluster_allow_reads_when_down, "cluster-allow-reads-when-down", "", false, 0,
+            "answer reads while the cluster is down; matters with cluster mode")
+CONFIG_STRING(cluster_announce_ip, "cluster-announce-ip", "", NULL, "", 0,
+              "address that the node tells others; matters with cluster mode")
+CONFIG_INT(cluster_announce_port, "cluster-announce-port", "", 0, 65535, 0, 0,
+           "port that the node tells others; matters with cluster mode")
+CONFIG_INT(cluster_announce_bus_port, "cluster-announce-bus-port", "", 0, 65535, 0, 0,
+           "bus port that the node tells others; matters with cluster mode")
+CONFIG_INT(cluster_port, "cluster-port", "", 0, 65535, 0, CONFIG_IMMUTABLE,
+           "port of the cluster bus; 0 = port + 10000; matters with cluster mode")
+CONFIG_INT(cluster_announce_tls_port, "cluster-announce-tls-port", "", 0, 65535, 0, 0,
+           "TLS port that the node tells others; matters with cluster mode")
+CONFIG_STRING(cluster_announce_hostname, "cluster-announce-hostname", "", config_check_hostname, "",
+              0, "host name that the node tells others; matters with cluster mode")
+CONFIG_ENUM(cluster_preferred_endpoint_type, "cluster-preferred-endpoint-type", "",
+            config_endpoint_words, CONFIG_ENDPOINT_IP, 0,
+            "what clients are sent to; matters with cluster mode")
+CONFIG_BOOL(cluster_allow_replica_migration, "cluster-allow-replica-migration", "", true, 0,
+            "replicas move to masters that have none; matters with cluster mode")
+CONFIG_BOOL(cluster_allow_pubsubshard_when_down, "cluster-allow-pubsubshard-when-down", "", true, 0,
+            "serve shard channels while the cluster is down; matters with cluster mode")
+CONFIG_MEMORY(cluster_link_sendbuf_limit, "cluster-link-sendbuf-limit", "", 0, UINT64_MAX, 0, 0,
+              "bytes that may wait for a node; 0 = no limit; matters with cluster mode")
 
 #undef CONFIG_BOOL
 #undef CONFIG_INT

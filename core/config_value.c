@@ -23,6 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/** As long as a host name may be. */
+#define CONFIG_HOSTNAME_SIZE_MAX 255
+
 static const char *const config_class_names[CONFIG_CLIENT_CLASS_COUNT] = {
     [CONFIG_CLIENT_NORMAL] = "normal",
     [CONFIG_CLIENT_REPLICA] = "slave",
@@ -239,6 +242,40 @@ config_check_appenddirname(char **text, struct config_reason *reason)
         return "appenddirname can't be empty";
     }
     return strpbrk(*text, "/\\") == NULL ? NULL : "appenddirname can't be a path, just a dirname";
+}
+
+const char *
+config_check_hostname(char **text, struct config_reason *reason)
+{
+    size_t size = strlen(*text);
+    if (size > CONFIG_HOSTNAME_SIZE_MAX) {
+        return "Hostnames must be less than 256 characters";
+    }
+    for (size_t i = 0; i < size; i++) {
+        char byte = (*text)[i];
+        bool is_letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+        bool is_digit = byte >= '0' && byte <= '9';
+        if (!is_letter && !is_digit && byte != '-' && byte != '.') {
+            return "Hostnames may only contain alphanumeric characters, hyphens or dots";
+        }
+    }
+    return NULL;
+}
+
+/** In the order that a list of them is kept in. */
+static const char *const config_shutdown_words[] = {"default", "save", "nosave", "now", "force"};
+#define CONFIG_SHUTDOWN_WORDS                                                                      \
+    "argument(s) must be one of the following: default, save, nosave, now, force"
+
+const char *
+config_check_shutdown(char **text, struct config_reason *reason)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(config_shutdown_words); i++) {
+        if (strcasecmp(*text, config_shutdown_words[i]) == 0) {
+            return NULL;
+        }
+    }
+    return CONFIG_SHUTDOWN_WORDS;
 }
 
 /* ---- a field's life ---- */
@@ -494,6 +531,46 @@ config_is_save_list(const struct config_list *list)
     return list->count % 2 == 0;
 }
 
+/** Each word once, in one order, and `default` only by itself; the words are checked already. */
+static const char *
+config_shutdown_settle(struct config_list *list)
+{
+    bool is_there[ARRAY_COUNT(config_shutdown_words)] = {false};
+    for (uint32_t i = 0; i < list->count; i++) {
+        for (size_t j = 0; j < ARRAY_COUNT(is_there); j++) {
+            is_there[j] |= strcasecmp(list->items[i], config_shutdown_words[j]) == 0;
+        }
+    }
+    if (list->count == 0) {
+        return CONFIG_SHUTDOWN_WORDS;
+    }
+    if (is_there[1] && is_there[2]) {
+        return "shutdown options SAVE and NOSAVE can't be used simultaneously";
+    }
+    is_there[0] = !is_there[1] && !is_there[2] && !is_there[3] && !is_there[4];
+    for (uint32_t i = 0; i < list->count; i++) {
+        free(list->items[i]);
+    }
+    list->count = 0;
+    for (size_t j = 0; j < ARRAY_COUNT(is_there); j++) {
+        if (is_there[j]) {
+            list->items[list->count++] =
+                config_string_copy(slice_of_string(config_shutdown_words[j]));
+        }
+    }
+    return NULL;
+}
+
+/** What is wrong with a list as a whole, or NULL. */
+static const char *
+config_list_settle(const struct config_row *row, struct config_list *list)
+{
+    if (row->check == config_check_save && !config_is_save_list(list)) {
+        return "Invalid save parameters";
+    }
+    return row->check == config_check_shutdown ? config_shutdown_settle(list) : NULL;
+}
+
 static bool
 config_parse_list(const struct config_row *row, struct config_list *field,
                   const struct slice *words, uint32_t word_count, struct config_reason *reason)
@@ -511,9 +588,10 @@ config_parse_list(const struct config_row *row, struct config_list *field,
             return false;
         }
     }
-    if (row->check == config_check_save && !config_is_save_list(&list)) {
+    const char *why = config_list_settle(row, &list);
+    if (why != NULL) {
         config_list_clear(&list);
-        return config_refuse(reason, "Invalid save parameters");
+        return config_refuse(reason, why);
     }
     config_list_clear(field);
     *field = list;

@@ -65,6 +65,15 @@ heap_purge_at_once(bool is_at_once)
 #endif
 }
 
+/** Give all wholly free pages of this thread back to the system now: as long as that takes. */
+static inline void
+heap_give_back(void)
+{
+#ifndef TESSERA_SYSTEM_MALLOC
+    mi_collect(true);
+#endif
+}
+
 /** NULL is nothing to free. Any thread. */
 static inline void
 heap_free(void *memory)

@@ -389,6 +389,7 @@ keyspace_flush_all(struct keyspace *keyspace)
 
 struct keyspace_collector {
     struct keyspace *keyspace;
+    struct database *database; /* whose keys are freed */
     uint64_t step_count;
 };
 
@@ -397,6 +398,7 @@ collect_visit(void *context, struct entry *entry)
 {
     struct keyspace_collector *collector = context;
     struct keyspace *keyspace = collector->keyspace;
+    bool is_large = false;
     if (entry_has_object(entry)) {
         struct value value;
         entry_value_take(entry, &value);
@@ -405,9 +407,12 @@ collect_visit(void *context, struct entry *entry)
         keyspace_object_drop(keyspace, &value);
         /* What is not large is freed at once, in as many blocks as that may be. */
         collector->step_count += MIN(size, KEYSPACE_OBJECT_SIZE_LARGE) / COLLECT_BLOCK_SIZE;
+        is_large = size > KEYSPACE_OBJECT_SIZE_LARGE;
     }
     entry_delete(keyspace->memory, &keyspace->wheel, entry);
     collector->step_count++;
+    collector->database->key_count--;
+    keyspace->collected_count += !is_large; /* a large one counts when it is freed itself */
 }
 
 /** A piece of garbage is gone. `place` is what points to it. */
@@ -431,6 +436,7 @@ collect_object(struct keyspace *keyspace, struct keyspace_garbage **place, uint3
     object_charge(keyspace->memory, -(int64_t)(old_size - (is_done ? 0 : object_size(object))));
     if (is_done) {
         collect_end(keyspace, place);
+        keyspace->collected_count++;
     }
 }
 
@@ -443,6 +449,16 @@ collect_next(struct keyspace *keyspace)
         place = &(*place)->next;
     }
     return *place == NULL ? NULL : place;
+}
+
+uint64_t
+keyspace_garbage_count(const struct keyspace *keyspace)
+{
+    uint64_t count = 0;
+    for (const struct keyspace_garbage *it = keyspace->garbage; it != NULL; it = it->next) {
+        count += it->value.is_object ? 1 : it->database.key_count;
+    }
+    return count;
 }
 
 bool
@@ -464,6 +480,7 @@ keyspace_collect(struct keyspace *keyspace, uint32_t step_count_max)
         }
         struct table *table = &garbage->database.slots[garbage->slot_index].table;
         collector.step_count++;
+        collector.database = &garbage->database;
         if (table_drain(keyspace->memory, table, collect_visit, &collector)) {
             garbage->slot_index++;
         }

@@ -70,6 +70,8 @@ struct keyspace {
     uint32_t *numbers;
     uint32_t number_capacity;
     struct keyspace_garbage *garbage;
+    /** Collections and keys of databases that keyspace_collect() has freed; for statistics. */
+    uint64_t collected_count;
     /** entry_snapshot_bit() of new entries: 0 or 1. */
     uint8_t snapshot_bit;
 };
@@ -159,6 +161,9 @@ struct entry *keyspace_string_resize(struct keyspace *keyspace, uint32_t db, uin
 /** ENTRY_NO_DEADLINE removes it. Returns the entry, which may have moved. */
 struct entry *keyspace_deadline_set(struct keyspace *keyspace, uint32_t db, uint32_t slot,
                                     uint64_t hash, struct entry *entry, int64_t deadline_ms);
+
+/** Keys and collections that wait to be freed in steps. */
+uint64_t keyspace_garbage_count(const struct keyspace *keyspace);
 
 /** Out of table and wheel, and freed with its value, a large collection in steps. */
 void keyspace_remove(struct keyspace *keyspace, uint32_t db, uint32_t slot, uint64_t hash,

@@ -32,6 +32,7 @@ stats_reset(struct shard *shard)
     stats_destroy(shard);
     shard->stats.is_latency_ignored = is_latency_ignored;
     memset(&shard->counters, 0, sizeof(shard->counters));
+    shard->keyspace.collected_count = 0;
 }
 
 struct command_stats *

@@ -3,7 +3,8 @@
  *
  * Clients look for a cluster by asking and reading the error, so all subcommands of redis-server
  * are known by name and arity and answer as its standalone mode does. KEYSLOT alone is a plain
- * function of the key, and slots exist here without a cluster too: it answers.
+ * function of the key, and slots exist here without a cluster too: it answers. ASKING, READONLY and
+ * READWRITE, which clients of clusters send, answer as the others do.
  */
 #include "core/keyslot.h"
 #include "shard/call.h"
@@ -226,6 +227,12 @@ static const struct command cluster_subcommands[] = {
      .tips = nondeterministic_output_tips},
 };
 
+/** What a client of a cluster says about its own connection. */
+#define CLUSTER_CLIENT_ROW(row_name, row_flags, row_summary)                                       \
+    .name = (row_name), .run = cluster_disabled, .scope = SCOPE_LOCAL,                             \
+    .flags = CMD_FAST | (row_flags), .arity = 1, .group = GROUP_CLUSTER,                           \
+    .categories = ACL_CONNECTION, .since = "3.0.0", .complexity = "O(1)", .summary = (row_summary)
+
 static const struct command cluster_commands[] = {
     {
         .name = "cluster",
@@ -238,6 +245,12 @@ static const struct command cluster_commands[] = {
         .subcommands = cluster_subcommands,
         .subcommand_count = ARRAY_COUNT(cluster_subcommands),
     },
+    {CLUSTER_CLIENT_ROW("asking", 0,
+                        "Lets the next command reach a slot that is being moved here.")},
+    {CLUSTER_CLIENT_ROW("readonly", CMD_LOADING | CMD_STALE,
+                        "Lets this connection read from a replica of a cluster.")},
+    {CLUSTER_CLIENT_ROW("readwrite", CMD_LOADING | CMD_STALE,
+                        "Sends this connection's reads to the master of the slot again.")},
 };
 
 const struct command_family cluster_family = {

@@ -66,6 +66,7 @@
     X(debug_family)                                                                                \
     X(pubsub_family)                                                                               \
     X(monitor_family)                                                                              \
+    X(module_family)                                                                               \
     X(script_family)                                                                               \
     X(command_family)
 
@@ -127,5 +128,6 @@ extern const struct command_family cluster_family;
 extern const struct command_family debug_family;
 extern const struct command_family pubsub_family;  /* PUBLISH SUBSCRIBE PUBSUB ... */
 extern const struct command_family monitor_family; /* MONITOR */
+extern const struct command_family module_family;  /* MODULE */
 extern const struct command_family script_family;  /* EVAL FCALL SCRIPT FUNCTION ... */
 extern const struct command_family command_family; /* COMMAND */

@@ -183,11 +183,10 @@ info_part_databases(const struct shard *shard, struct info_part *info)
     }
 }
 
-static void
-info_part(struct part *part)
+void
+info_collect(struct part *part, uint32_t sections)
 {
     struct shard *shard = part->shard;
-    uint32_t sections = info_sections(part->argv, part->argc);
     bool has_histograms = (sections & 1u << INFO_LATENCYSTATS) != 0;
     bool has_commands = has_histograms || (sections & 1u << INFO_COMMANDSTATS) != 0;
     struct info_part *info = info_part_new(shard, has_commands, has_histograms);
@@ -200,6 +199,8 @@ info_part(struct part *part)
     }
     info->memory_peak_size = shard->memory.peak_size;
     info->memory_start_size = shard->memory_start_size;
+    info->garbage_count = keyspace_garbage_count(&shard->keyspace);
+    info->collected_count = shard->keyspace.collected_count;
     info->session_count = shard->session_count;
     info->channel_count = pubsub_channel_count(shard, TOPIC_CHANNEL);
     info->shard_channel_count = pubsub_channel_count(shard, TOPIC_SHARD_CHANNEL);
@@ -223,6 +224,12 @@ info_part(struct part *part)
     part->data = info;
 }
 
+static void
+info_part(struct part *part)
+{
+    info_collect(part, info_sections(part->argv, part->argc));
+}
+
 /* ---- the sum ---- */
 
 static void
@@ -237,6 +244,8 @@ info_sum_add(struct info_sum *sum, const struct info_part *info)
     sum->memory_peak_size += info->memory_peak_size;
     sum->memory_start_size += info->memory_start_size;
     sum->data_size += info->data_size;
+    sum->garbage_count += info->garbage_count;
+    sum->collected_count += info->collected_count;
     sum->session_count += info->session_count;
     sum->channel_count += info->channel_count;
     sum->shard_channel_count += info->shard_channel_count;
@@ -249,6 +258,30 @@ info_sum_add(struct info_sum *sum, const struct info_part *info)
     sum->session_memory_size += info->session_memory_size;
     sum->session_input_size_max = MAX(sum->session_input_size_max, info->session_input_size_max);
     sum->session_output_size_max = MAX(sum->session_output_size_max, info->session_output_size_max);
+}
+
+void
+info_sum_create(struct info_sum *sum, const struct call *call)
+{
+    const struct info_part **parts = heap_alloc(call->part_count * sizeof(*parts));
+    *sum = (struct info_sum){
+        .call = call,
+        .config = call->shard->config,
+        .node = call->shard->node,
+        .part_count = call->part_count,
+        .parts = parts,
+    };
+    for (uint32_t i = 0; i < call->part_count; i++) {
+        parts[i] = call->parts[i].data;
+        info_sum_add(sum, parts[i]);
+    }
+}
+
+void
+info_sum_destroy(struct info_sum *sum)
+{
+    heap_free((void *)sum->parts);
+    sum->parts = NULL;
 }
 
 static void
@@ -282,18 +315,8 @@ info_sections_print(const struct info_sum *sum, uint32_t sections, struct output
 static void
 info(struct call *call)
 {
-    const struct info_part **parts = heap_alloc(call->part_count * sizeof(*parts));
-    struct info_sum sum = {
-        .call = call,
-        .config = call->shard->config,
-        .node = call->shard->node,
-        .part_count = call->part_count,
-        .parts = parts,
-    };
-    for (uint32_t i = 0; i < call->part_count; i++) {
-        parts[i] = call->parts[i].data;
-        info_sum_add(&sum, parts[i]);
-    }
+    struct info_sum sum;
+    info_sum_create(&sum, call);
     struct output out;
     output_create(&out);
     info_sections_print(&sum, info_sections(call->argv, call->argc), &out);
@@ -301,7 +324,7 @@ info(struct call *call)
     reply_verbatim(call->reply, slice_of(text, out.byte_count), "txt");
     heap_free(text);
     output_destroy(&out);
-    heap_free(parts);
+    info_sum_destroy(&sum);
 }
 
 static const struct command_argument info_arguments[] = {

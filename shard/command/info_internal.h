@@ -68,6 +68,8 @@ struct info_part {
     uint64_t memory_start_size;
     uint64_t data_size;
     uint64_t key_count;
+    uint64_t garbage_count;   /* keys and collections that wait to be freed in steps */
+    uint64_t collected_count; /* those that were */
     uint64_t session_count;
     uint64_t channel_count;       /* subscribed channels whose home it is */
     uint64_t shard_channel_count; /* the same of sharded ones */
@@ -100,6 +102,8 @@ struct info_sum {
     uint64_t memory_peak_size;
     uint64_t memory_start_size;
     uint64_t data_size;
+    uint64_t garbage_count;
+    uint64_t collected_count;
     uint64_t session_count;
     uint64_t channel_count;
     uint64_t shard_channel_count;
@@ -117,6 +121,23 @@ struct info_sum {
 /** What the shard has counted, in one block with room for everything that is asked for. For
  * heap_free(). The shard's core. */
 struct info_part *info_part_new(const struct shard *shard, bool has_commands, bool has_histograms);
+
+/** The part of a shard for these sections (a bit for each), in part->data. */
+void info_collect(struct part *part, uint32_t sections);
+
+/** Adds up what the parts of a call have collected. */
+void info_sum_create(struct info_sum *sum, const struct call *call);
+void info_sum_destroy(struct info_sum *sum);
+
+/** What the allocator has given out, what it has for that, and what lies in RAM. */
+struct info_allocator {
+    uint64_t allocated;
+    uint64_t active;
+    uint64_t resident;
+};
+struct info_allocator info_allocator(const struct info_sum *sum);
+/** With its version. */
+const char *info_allocator_name(void);
 
 /** A bit for each section that the arguments ask for. */
 uint32_t info_sections(const struct slice *argv, uint32_t argc);

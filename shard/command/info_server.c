@@ -141,12 +141,22 @@ info_memory_used(const struct info_sum *sum, uint64_t used, uint64_t peak, struc
         beyond_start == 0 ? 0 : 100.0 * (double)MIN(data, beyond_start) / (double)beyond_start);
 }
 
-/** What the allocator has given out, what it has for that, and what lies in RAM. */
-struct info_allocator {
-    uint64_t allocated;
-    uint64_t active;
-    uint64_t resident;
-};
+const char *
+info_allocator_name(void)
+{
+    return INFO_ALLOCATOR_NAME;
+}
+
+struct info_allocator
+info_allocator(const struct info_sum *sum)
+{
+    uint64_t anonymous = process_anonymous_size();
+    return (struct info_allocator){
+        .allocated = sum->memory_used_size + sum->session_memory_size,
+        .active = MIN(process_heap_size(), anonymous),
+        .resident = anonymous,
+    };
+}
 
 /** How much more the one is than the other, as a ratio and in bytes. */
 static void
@@ -163,12 +173,7 @@ info_memory(const struct info_sum *sum, struct output *out)
     uint64_t used = sum->memory_used_size;
     uint64_t peak = MAX(sum->memory_peak_size, used);
     uint64_t resident = process_resident_size();
-    uint64_t anonymous = process_anonymous_size();
-    struct info_allocator allocator = {
-        .allocated = used + sum->session_memory_size,
-        .active = MIN(process_heap_size(), anonymous),
-        .resident = anonymous,
-    };
+    struct info_allocator allocator = info_allocator(sum);
     info_memory_bytes(out, "used_memory", used);
     info_memory_bytes(out, "used_memory_rss", resident);
     info_memory_bytes(out, "used_memory_peak", peak);
@@ -196,9 +201,10 @@ info_memory(const struct info_sum *sum, struct output *out)
                "mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\n"
                "mem_total_replication_buffers:0\r\nmem_clients_slaves:0\r\n"
                "mem_clients_normal:%llu\r\nmem_cluster_links:0\r\nmem_aof_buffer:0\r\n"
-               "mem_allocator:%s\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:0\r\n"
-               "lazyfreed_objects:0\r\n",
-               (unsigned long long)sum->session_memory_size, INFO_ALLOCATOR_NAME);
+               "mem_allocator:%s\r\nactive_defrag_running:0\r\nlazyfree_pending_objects:%llu\r\n"
+               "lazyfreed_objects:%llu\r\n",
+               (unsigned long long)sum->session_memory_size, INFO_ALLOCATOR_NAME,
+               (unsigned long long)sum->garbage_count, (unsigned long long)sum->collected_count);
 }
 
 void

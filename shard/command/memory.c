@@ -1,17 +1,13 @@
 /*
- * memory.c: what a key costs: MEMORY USAGE.
+ * memory.c: MEMORY, and what a key costs: MEMORY USAGE. What asks all shards is memory_report.c's.
  *
- * Answered from the view, so that it is the same for the key's owner and for one who has borrowed
- * it: the block of the entry, the value where it lies outside, and the key's share of the slot's
- * table.
+ * USAGE is answered from the view, so that it is the same for the key's owner and for one who has
+ * borrowed it: the block of the entry, the value where it lies outside, and the key's share of the
+ * slot's table.
  */
-#include "shard/call.h"
 #include "shard/command/families.h"
-
+#include "shard/command/memory_internal.h"
 #include "shard/shard.h"
-
-/** A pointer in a bucket that is 0.8 full. */
-#define TABLE_SHARE_SIZE 10
 
 static size_t
 key_memory_size(const struct view *view)
@@ -26,17 +22,17 @@ key_memory_size(const struct view *view)
     }
     if (value->is_object) {
         return memory_class_size(size + sizeof(void *)) + value_object_size(value) +
-               TABLE_SHARE_SIZE;
+               MEMORY_TABLE_SHARE_SIZE;
     }
     if (value->encoding == ENCODING_INT) {
-        return memory_class_size(size + sizeof(int64_t)) + TABLE_SHARE_SIZE;
+        return memory_class_size(size + sizeof(int64_t)) + MEMORY_TABLE_SHARE_SIZE;
     }
     if (value->bytes.size <= ENTRY_INLINE_SIZE_MAX) {
-        return memory_class_size(size + value->bytes.size) + TABLE_SHARE_SIZE;
+        return memory_class_size(size + value->bytes.size) + MEMORY_TABLE_SHARE_SIZE;
     }
     size_t outside = value->raw != NULL ? raw_size(value->raw)
                                         : memory_class_size(sizeof(struct raw) + value->bytes.size);
-    return memory_class_size(size + sizeof(void *)) + outside + TABLE_SHARE_SIZE;
+    return memory_class_size(size + sizeof(void *)) + outside + MEMORY_TABLE_SHARE_SIZE;
 }
 
 /* SAMPLES is for collections that have to be estimated; all sizes here are known. */
@@ -68,6 +64,14 @@ static void
 memory_help(struct call *call)
 {
     static const char *const lines[] = {
+        "DOCTOR",
+        "    What is wrong with the server's memory, if anything.",
+        "MALLOC-STATS",
+        "    What the allocator and each core have.",
+        "PURGE",
+        "    Let all cores give free pages back to the system.",
+        "STATS",
+        "    Where the server's memory goes.",
         "USAGE <key> [SAMPLES <count>]",
         "    Bytes that a key and its value take. They are counted exactly; SAMPLES is accepted.",
         NULL,
@@ -81,7 +85,26 @@ static const struct command_argument usage_arguments[] = {
     {.kind = ARGUMENT_END},
 };
 
+static const char *const report_tips[] = {"nondeterministic_output", "request_policy:all_shards",
+                                          "response_policy:special", NULL};
+static const char *const purge_tips[] = {"request_policy:all_shards",
+                                         "response_policy:all_succeeded", NULL};
+
+#define MEMORY_SERVER_ROW(row_name, row_run, row_part, row_tips, row_complexity, row_summary)      \
+    .name = (row_name), .parent = "memory", .run = (row_run), .part = (row_part), .arity = 2,      \
+    .scope = SCOPE_ALL, .group = GROUP_SERVER, .since = "4.0.0", .complexity = (row_complexity),   \
+    .summary = (row_summary), .tips = (row_tips)
+
 static const struct command memory_subcommands[] = {
+    {MEMORY_SERVER_ROW("doctor", memory_doctor, memory_report_part, report_tips, "O(1)",
+                       "Tells what is wrong with the server's memory, if anything.")},
+    {MEMORY_SERVER_ROW("malloc-stats", memory_malloc_stats, memory_report_part, report_tips,
+                       "O(N) with N connections", "Tells what the allocator and each core have.")},
+    {MEMORY_SERVER_ROW("purge", memory_purge, memory_purge_part, purge_tips,
+                       "Depends on how much memory is free.",
+                       "Lets all cores give free pages back to the system.")},
+    {MEMORY_SERVER_ROW("stats", memory_stats, memory_report_part, report_tips,
+                       "O(N) with N connections", "Tells where the server's memory goes.")},
     {
         .name = "usage",
         .parent = "memory",

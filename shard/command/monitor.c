@@ -2,7 +2,8 @@
  * monitor.c: MONITOR: the connection is shown the commands of all clients of all cores from now on.
  * It subscribes to the topic of command lines, which every shard counts, and is confirmed when
  * every shard knows: a command that is sent behind the OK is seen, whichever core takes it. A
- * second MONITOR says nothing, as in redis-server.
+ * second MONITOR says nothing, as in redis-server. Inside EXEC it is refused: a transaction cannot
+ * be followed by lines without end.
  */
 #include "shard/call.h"
 #include "shard/command/families.h"
@@ -13,6 +14,10 @@ static bool
 monitor_check(struct call *call)
 {
     struct session *session = call->session;
+    if ((call->flags & CALL_IN_MULTI) != 0) {
+        reply_error(call->reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        return false;
+    }
     if ((session->flags & SESSION_MONITOR) != 0) {
         return false;
     }

@@ -1,10 +1,8 @@
 /*
- * server.c: the time of day, the end, and a picture.
+ * server.c: the time of day, the role among replicas, and a picture.
  *
- * SHUTDOWN only reads its options and hands them to the core that runs it: stopping threads is not
- * a shard's affair. Its success has no reply; the connection ends. As long as there is no
- * persistence a SAVE that somebody asks for by name is refused, rather than ending the server
- * without it.
+ * ROLE is what INFO's section about replication says, for programs that look for the master: there
+ * are no replicas, so this is one, at the beginning of its history.
  *
  * LOLWUT lays a mosaic, mirrored to both sides as on a Roman floor, of as many kinds of tiles as
  * there are shades. It is drawn from the shard's random numbers, so every call has another one.
@@ -29,6 +27,16 @@ server_time(struct call *call)
     reply_array(call->reply, 2);
     reply_bulk_i64(call->reply, now_us / 1000000);
     reply_bulk_i64(call->reply, now_us % 1000000);
+}
+
+/** A master at offset 0 with an empty list of replicas. */
+static void
+server_role(struct call *call)
+{
+    reply_array(call->reply, 3);
+    reply_bulk_string(call->reply, "master");
+    reply_i64(call->reply, 0);
+    reply_array(call->reply, 0);
 }
 
 /** The shades of a quarter: random tiles, smoothed towards their neighbours so that shapes appear.
@@ -117,6 +125,18 @@ static const struct command server_commands[] = {
         .complexity = "O(1)",
         .summary = "Tells the server's time of day.",
         .tips = nondeterministic_output_tips,
+    },
+    {
+        .name = "role",
+        .run = server_role,
+        .scope = SCOPE_LOCAL,
+        .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST,
+        .arity = 1,
+        .group = GROUP_SERVER,
+        .categories = ACL_ADMIN | ACL_DANGEROUS,
+        .since = "2.8.12",
+        .complexity = "O(1)",
+        .summary = "Tells whether this is a master or a replica, and with whom it is linked.",
     },
     {
         .name = "lolwut",

@@ -36,6 +36,7 @@ DIRECTIVES = {
     b"rdbcompression": YES_NO + (b"yes",),
     b"rdbchecksum": YES_NO,
     b"stop-writes-on-bgsave-error": YES_NO + (b"yes",),
+    b"rdb-del-sync-files": YES_NO + (b"no",),
     b"dbfilename": (b"", b"a/b", b"../x", b"a b", b".rdb", b"other.rdb", b"dump.rdb"),
     b"dir": (b"", b"/no/such/folder", b"x" * 300),
     b"appendfilename": (b"a", b"", b"a/b"),
@@ -207,6 +208,10 @@ def status_is(both, status):
                for server in both.servers)
 
 
+def saves_of(both):
+    return [int(server.info("persistence")["rdb_saves"]) for server in both.servers]
+
+
 def folder_gone(run, both, folders):
     """A snapshot cannot be written: what is refused then, and what makes it good again."""
     for client, folder in zip(both.clients, folders):
@@ -217,8 +222,19 @@ def folder_gone(run, both, folders):
         run.check("SAVE writes where dir says", os.path.exists(os.path.join(folder, "dump.rdb")),
                   folder)
         shutil.rmtree(folder)
-    same_all(run, both, [("SAVE",), ("GET", "a"), ("BGSAVE",)])
+    saves_before = saves_of(both)
+    same_all(run, both, [("SAVE",), ("GET", "a"), ("SET", "a", "0"), ("DEBUG", "RELOAD"),
+                         ("SET", "a", "0"), ("PING",), ("SHUTDOWN",), ("SET", "a", "0")])
+    for name in ("rdb_changes_since_last_save", "rdb_last_bgsave_status"):
+        info_same(run, both, name)
+    both.same(run, "BGSAVE")
     wait_until(lambda: status_is(both, "err"), TIMEOUT_S, "a failed save")
+    both.same(run, "SAVE")
+    for name in ("rdb_changes_since_last_save", "rdb_last_bgsave_time_sec"):
+        info_same(run, both, name)
+    # A scheduled one and SAVE were one before.
+    ours, theirs = (now - before for now, before in zip(saves_of(both), saves_before))
+    run.check("INFO rdb_saves", ours == theirs, f"{ours} more, not {theirs}")
     same_all(run, both, [("SET", "a", "1"), ("GET", "a"), ("DEL", "nothing"), ("MULTI",),
                          ("SET", "a", "1"),
                          ("EXEC",), ("FLUSHALL",), ("EXPIRE", "a", "100"), ("PUBLISH", "c", "m"),

@@ -1,6 +1,7 @@
 """scenarios.py: what is compared step by step rather than at random: deadlines that pass, whole
 SCAN iterations, wrong arity of everything, HELP and unknown subcommands of every container, CONFIG
-GET *, fields of INFO, and the fixed replies of commands newer than the oracle.
+GET *, DEBUG and scripts (family_debug.py), fields of INFO, and the fixed replies of commands newer
+than the oracle.
 """
 
 import os
@@ -9,11 +10,13 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
+import family_debug  # noqa: E402
 import family_hashes  # noqa: E402
 import family_slowlog  # noqa: E402
 import family_strings  # noqa: E402
 import family_zsets  # noqa: E402
-from compare import client_line_fields, hello_fields, help_shape  # noqa: E402
+from compare import (client_line_fields, hello_fields, help_shape, same_kind,  # noqa: E402
+                     same_shape)
 from resp import Client, parse  # noqa: E402
 from vocabulary import PATTERNS  # noqa: E402
 
@@ -294,7 +297,21 @@ def connections(run, both):
         both.same(run, "CONFIG", "GET", "maxmemory")
         both.same(run, "COMMAND", "DOCS", "no-such-command")
         both.same(run, "INCRBYFLOAT", "f", "1.5")
+        both.same(run, "MEMORY", "STATS", check=same_shape)
+        both.same(run, "MEMORY", "DOCTOR", check=same_kind)
+        both.same(run, "MEMORY", "MALLOC-STATS", check=same_kind)
+        both.same(run, "MEMORY", "PURGE")
         both.same(run, "DEL", "f")
+    both.same(run, "MODULE", "LIST")
+    for words in (("LOAD", "/no/such.so"), ("LOADEX", "x", "CONFIG", "a", "b"), ("UNLOAD", "x")):
+        both.same(run, "MODULE", *words)
+    both.same(run, "ROLE")
+    for word in ("READONLY", "READWRITE", "ASKING"):
+        both.same(run, word)
+    both.same(run, "MULTI")
+    both.same(run, "MONITOR")
+    both.same(run, "ROLE")
+    both.same(run, "EXEC")
     both.same(run, "CLIENT", "SETNAME", "me")
     both.same(run, "SELECT", "5")
     both.same(run, "SET", "in5", "v")
@@ -334,6 +351,7 @@ def play(run, tessera, redis):
         scans(run, both)
         arities(run, both)
         containers(run, both)
+        family_debug.play(run, both)
         configuration(run, both)
         info(run, both)
         both.raw("FLUSHALL")

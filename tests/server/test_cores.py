@@ -237,6 +237,27 @@ def test_flush_of_many_keys(server):
                        "the memory back")
 
 
+def test_what_is_freed_in_steps_is_counted(server):
+    """A database counts by its keys, a large collection once, what is small not at all."""
+    def numbers():
+        memory = server.info("memory")
+        return [int(memory[f"lazyfree{name}_objects"]) for name in ("_pending", "d")]
+
+    with server.client() as client:
+        wait_until(lambda: numbers()[0] == 0, 20, "the end of what was freed before")
+        client.call("CONFIG", "RESETSTAT")
+        client.call("SET", "small", 1)
+        for key in ("a", "b", "c"):
+            client.call("SADD", key, *range(5000, 15000))
+        require(client.call("UNLINK", "small", "a") == 2)
+        wait_until(lambda: numbers() == [0, 1], 20, "a large set")
+        client.pipeline([("SET", f"key:{i}", i) for i in range(1000)])
+        client.call("FLUSHALL", "ASYNC")
+        wait_until(lambda: numbers() == [0, 1003], 20, "a database")
+        client.call("CONFIG", "RESETSTAT")
+        require(numbers() == [0, 0], numbers())
+
+
 def test_dbsize_includes_what_was_answered(server):
     """A key that this connection was told to be set is counted, wherever it lives."""
     clients = connect(server)

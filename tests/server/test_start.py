@@ -76,6 +76,11 @@ loglevel verbose
                 require(client.call("CONFIG", "GET", name)[1] == value, name)
 
 
+def test_standard_input_may_come_last(start):
+    with start(args=("--maxclients", "55", "-")) as server:
+        require(server.call("CONFIG", "GET", "maxclients")[1] == b"55")
+
+
 def test_config_errors_end_the_start(start):
     for args in (("--no-such-directive", "1"), ("--maxclients", "x"), ("--loglevel", "nope"),
                  ("--shards", "-1")):
@@ -97,6 +102,30 @@ def test_config_rewrite(start):
             text = file.read()
         require("maxclients 200" in text and "timeout 500" in text and "# mine" in text, text)
         require("maxclients 100" not in text, text)
+
+
+def test_what_matters_elsewhere_is_kept(start):
+    """Directives about what is not there (replicas, a cluster, scripts) are taken from a file, by
+    CONFIG SET, and written back."""
+    told = {"repl-timeout": "33", "replica-priority": "7", "cluster-node-timeout": "500",
+            "lua-time-limit": "9", "activerehashing": "no", "masterauth": "a b",
+            "repl-diskless-load": "swapdb", "cluster-announce-hostname": "a.b",
+            "enable-module-command": "yes", "shutdown-timeout": "0"}
+    later = {"repl-backlog-size": "2097152", "slave-priority": "8", "jemalloc-bg-thread": "no",
+             "propagation-error-behavior": "panic"}
+    lines = "".join(f'{name} "{value}"\n' for name, value in told.items())
+    with start(config=lines) as server, server.client() as client:
+        for name, value in told.items():
+            require(client.call("CONFIG", "GET", name)[1].decode() == value, name)
+        for name, value in later.items():
+            require(client.call("CONFIG", "SET", name, value) == b"OK", name)
+        require(client.call("CONFIG", "REWRITE") == b"OK")
+        with open(os.path.join(server.directory, "server.conf"), encoding="utf-8") as file:
+            lines = file.read().split("\n")
+    for line in ("repl-timeout \"33\"", "replica-priority 8", "repl-backlog-size 2mb",
+                 "jemalloc-bg-thread no", "propagation-error-behavior panic",
+                 "masterauth \"a b\""):
+        require(line in lines, line, lines)
 
 
 def test_ipv6_and_several_addresses(start):
@@ -170,6 +199,25 @@ def test_sigint_ends_it_too(start):
     with start() as server:
         os.kill(server.pid, signal.SIGINT)
         require(server.wait_exit() == 0, "exit code", server.exit_code)
+
+
+def test_signals_end_it_as_they_are_told_to(start):
+    """shutdown-on-sigint and -sigterm: with or without a snapshot, whatever `save` says."""
+    for name, number in (("shutdown-on-sigint", signal.SIGINT),
+                         ("shutdown-on-sigterm", signal.SIGTERM)):
+        for save, words, has_file in (("100 1", "default", True), ("100 1", "nosave", False),
+                                      ("", "force save", True), ("", "default", False)):
+            server = start(args=("--save", save))
+            try:
+                with server.client() as client:
+                    require(client.call("CONFIG", "SET", name, words) == b"OK")
+                    client.call("SET", "a", "1")
+                server.process.send_signal(number)
+                require(server.wait_exit() == 0, name, words, server.log())
+                path = os.path.join(server.directory, "dump.rdb")
+                require(os.path.exists(path) == has_file, name, words, server.log())
+            finally:
+                server.stop()
 
 
 def test_pid_file_and_log_file(start):

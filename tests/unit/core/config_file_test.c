@@ -131,8 +131,6 @@ static const struct {
      "'rename-command' is not supported yet by this version of Tessera"},
     {"io-threads 4\n", 1, "io-threads 4",
      "'io-threads 4' is not supported: every core does its own input and output: set `shards`"},
-    {"rdb-del-sync-files yes\n", 1, "rdb-del-sync-files yes",
-     "'rdb-del-sync-files yes' is not supported yet by this version of Tessera"},
     {"replicaof 10.0.0.1 6379\n", 1, "replicaof 10.0.0.1 6379",
      "'replicaof 10.0.0.1 6379' is not supported yet by this version of Tessera"},
 };

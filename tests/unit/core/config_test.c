@@ -581,10 +581,8 @@ Test(config, what_is_not_there_yet_is_refused)
     } cases[] = {
         {"maxmemory", "1gb",
          "'maxmemory 1073741824' is not supported yet by this version of Tessera"},
-        {"rdb-del-sync-files", "yes",
-         "'rdb-del-sync-files yes' is not supported yet by this version of Tessera"},
-        {"activerehashing", "no",
-         "'activerehashing no' is not supported: tables grow bucket by bucket in any case"},
+        {"min-replicas-to-write", "1",
+         "'min-replicas-to-write 1' is not supported yet by this version of Tessera"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct config *config = config_new();
@@ -597,6 +595,51 @@ Test(config, what_is_not_there_yet_is_refused)
         cr_assert_str_eq(error, expected);
         config_delete(config);
     }
+}
+
+Test(config, words_for_signals_are_kept_in_one_order)
+{
+    static const struct {
+        const char *value;
+        const char *shown; /* NULL: refused */
+    } cases[] = {
+        {"force save", "save force"},
+        {"NOW", "now"},
+        {"default now", "now"},
+        {"default", "default"},
+        {"save nosave", NULL},
+        {"default x", NULL},
+        {"", NULL},
+        {"save SAVE", "save"},
+        {"nosave now force", "nosave now force"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct config *config = config_new();
+        char error[512];
+        char expected[256];
+        int rc = set(config, "shutdown-on-sigint", cases[i].value, error, sizeof(error));
+        cr_expect_eq(rc == 0, cases[i].shown != NULL, "%s", cases[i].value);
+        snprintf(expected, sizeof(expected), "shutdown-on-sigint=%s;",
+                 cases[i].shown == NULL ? "default" : cases[i].shown);
+        cr_expect_str_eq(get(config, "shutdown-on-sigint", NULL).text, expected);
+        config_delete(config);
+    }
+}
+
+Test(config, host_names_are_checked)
+{
+    struct config *config = config_new();
+    char error[1024];
+    char name[300];
+    cr_expect_eq(set(config, "cluster-announce-hostname", "a-1.B", error, sizeof(error)), 0);
+    cr_expect_eq(set(config, "cluster-announce-hostname", "", error, sizeof(error)), 0);
+    cr_expect_eq(set(config, "cluster-announce-hostname", "a_b", error, sizeof(error)), -EINVAL);
+    memset(name, 'a', sizeof(name));
+    name[256] = '\0';
+    cr_expect_eq(set(config, "cluster-announce-hostname", name, error, sizeof(error)), -EINVAL);
+    name[255] = '\0';
+    cr_expect_eq(set(config, "cluster-announce-hostname", name, error, sizeof(error)), 0);
+    config_delete(config);
 }
 
 Test(config, get_takes_globs_aliases_and_names_once)
