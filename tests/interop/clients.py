@@ -13,6 +13,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(FOLDER))
 sys.path.insert(0, os.path.join(ROOT, "tests", "server"))
 
+from resp import Error  # noqa: E402
 from server import wait_until  # noqa: E402
 
 PATIENCE_S = 30
@@ -28,6 +29,12 @@ def has_command(server, name, subcommand=None):
         name = f"{name}|{subcommand}"
     rows = server.call("COMMAND", "INFO", name)
     return bool(rows) and rows[0] is not None
+
+
+def has_scripts(server):
+    """Whether the server runs scripts: it knows their commands also where it does not."""
+    with server.client() as client:
+        return not isinstance(client.ask("SCRIPT", "LOAD", "return 1"), Error)
 
 
 def wait_blocked(server, count):

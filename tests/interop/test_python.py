@@ -10,7 +10,8 @@ import os
 import sys
 import threading
 
-from clients import FETCHED, PATIENCE_S, SHARDS, Worker, has_command, results, wait_blocked
+from clients import (FETCHED, PATIENCE_S, SHARDS, Worker, has_command, has_scripts, results,
+                     wait_blocked)
 from clients import wait_subscribers
 from harness import Skip, play, require
 from server import SKIP, wait_until
@@ -373,7 +374,7 @@ def require_owned(token, expected):
 @each_protocol
 def test_locks(server, new):
     kinds = [WatchLock]
-    if has_command(server, "EVALSHA"):
+    if has_scripts(server):
         kinds.append(Lock)
     for kind in kinds:
         inside, log = [], []
