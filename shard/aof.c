@@ -335,7 +335,7 @@ gathers(struct aof *aof)
     const struct shard *shard = aof->shard;
     aof->is_gathering = policy_of(shard) == AOF_POLICY_ALWAYS && aof->gathered_count > 0 &&
                         !aof_writer_is_busy(&aof->writer) && aof->cut_count == 0 &&
-                        aof->gathered_count * 4 < aof->expected_count * 3 &&
+                        aof->gathered_count * 10 < aof->expected_count * 9 &&
                         shard->now_ns - aof->gather_start_ns < AOF_GATHER_NS;
     if (!aof->is_gathering && !aof_writer_is_busy(&aof->writer) && aof->gathered_count > 0) {
         aof->expected_count = aof->gathered_count;
