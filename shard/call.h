@@ -68,6 +68,15 @@ struct call {
 #define CALL_GROWS (1u << 4)     /* call_key() was asked for keys that are not borrowed yet */
 #define CALL_TRACK (1u << 6)     /* what it reads is tracked; see shard/tracking.h */
 
+/** How long a command may make a string. What is loaded was allowed once, whatever is configured
+ * now. */
+static inline uint64_t
+call_string_size_max(const struct call *call)
+{
+    bool is_loading = UNLIKELY(call->shard->loader != NULL);
+    return is_loading ? INT64_MAX : (uint64_t)call->shard->config->proto_max_bulk_len;
+}
+
 /** The event "keymiss". */
 void call_miss(struct call *call, const struct view *view);
 

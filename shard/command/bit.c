@@ -28,7 +28,7 @@ bit_offset_read(struct call *call, uint32_t index, uint32_t width, uint64_t *off
     if (number_parse_i64(word, &value)) {
         /* Wraps as redis-server's product does. */
         value = (int64_t)((uint64_t)value * scale);
-        if (value >= 0 && (uint64_t)value >> 3 < call->shard->config->proto_max_bulk_len) {
+        if (value >= 0 && (uint64_t)value >> 3 < call_string_size_max(call)) {
             *offset = (uint64_t)value;
             return true;
         }

@@ -57,7 +57,7 @@ static bool
 size_check(struct call *call, uint64_t size, uint64_t more)
 {
     uint64_t sum;
-    if (__builtin_add_overflow(size, more, &sum) || sum > call->shard->config->proto_max_bulk_len) {
+    if (__builtin_add_overflow(size, more, &sum) || sum > call_string_size_max(call)) {
         reply_error(call->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
         return false;
     }

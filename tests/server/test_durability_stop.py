@@ -268,5 +268,17 @@ def test_flushall_ends_a_snapshot_under_way(start):
             require(server.info("persistence")["rdb_last_bgsave_status"] == "ok", "no failure")
 
 
+def test_what_was_allowed_once_is_loaded(start):
+    """Strings longer than proto-max-bulk-len is by now."""
+    with folder() as path:
+        server = begin(start, path, log="yes")
+        with server.client() as client:
+            client.call("SETRANGE", "range", 2_000_000, "end")
+            client.call("SETBIT", "bit", 2_000_000 * 8, 1)
+            client.call("DEL", "range", "bit")
+        require(end(server) == 0)
+        require_keys(start, path, COUNT, log="yes", more=("--proto-max-bulk-len", "1mb"))
+
+
 if __name__ == "__main__":
     play(globals())
